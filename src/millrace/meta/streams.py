@@ -1,0 +1,106 @@
+"""pyds functions on GStreamer elements: events for one source, and NTP time of RTSP sources."""
+
+from __future__ import annotations
+
+import ctypes
+from ctypes import c_char_p, c_int, c_uint, c_ulong, c_void_p
+from typing import Any
+
+#: GST_NVEVENT_INFER_INTERVAL_UPDATE in DeepStream's numbering of custom events.
+_INTERVAL_UPDATE = 407
+
+_SOURCE_SETUP = ctypes.CFUNCTYPE(None, c_void_p, c_void_p, c_void_p)
+
+
+def _address(value: Any, name: str) -> int:
+    if isinstance(value, bool) or not isinstance(value, int):
+        if type(value).__module__.startswith(("gi.", "__gi__")):
+            return hash(value)
+        raise TypeError(f"{name}() needs hash(element), got {type(value).__name__}")
+    if value == 0:
+        raise ValueError(f"{name}() needs hash(element), got 0")
+    return value
+
+
+def _send(element: int, kind: int, structure: str) -> bool:
+    from ..elements import events
+    from ..elements._gst import Gst
+    from ..elements._native import _declare, _gst
+
+    send = _declare(_gst, "gst_element_send_event", c_int, c_void_p, c_void_p)
+    made = Gst.Structure.new_from_string(structure)
+    return bool(send(element, events._event_new_custom(kind, events._structure_copy(hash(made)))))
+
+
+def gst_element_send_nvevent_new_stream_reset(gst_element: int, source_id: int) -> bool:
+    """Tell an element and those downstream that source ``source_id`` starts anew (after a reconnection).
+
+    Args:
+        gst_element: ``hash(element)``.
+        source_id: the muxer's pad index of the source.
+
+    Returns:
+        Whether the event was handled.
+    """
+    from ..elements import events
+
+    address = _address(gst_element, "gst_element_send_nvevent_new_stream_reset")
+    return _send(address, events.STREAM_RESET, f"nv-stream-reset, source-id=(uint){int(source_id)}")
+
+
+def gst_element_send_nvevent_interval_update(gst_element: int, stream_id: str, interval: int) -> bool:
+    """Ask an nvinfer to infer one stream with another ``interval``.
+
+    Args:
+        gst_element: ``hash(nvinfer)``.
+        stream_id: the stream, as a str.
+        interval: batches to skip between inferences.
+
+    Returns:
+        Whether the event was handled.
+    """
+    from ..elements import events
+
+    name = "gst_element_send_nvevent_interval_update"
+    if not isinstance(stream_id, str):
+        raise TypeError(f"{name}() needs a stream id (a str), got {type(stream_id).__name__}")
+    quoted = stream_id.replace("\\", "\\\\").replace('"', '\\"')
+    structure = f'nv-infer-interval-update, stream-id=(string)"{quoted}", interval=(uint){int(interval)}'
+    return _send(_address(gst_element, name), events._event_type(_INTERVAL_UPDATE), structure)
+
+
+def _want_reference_time(element: int) -> bool:
+    """Switch on the reference timestamps of an rtspsrc; False for an element that has none."""
+    library = ctypes.PyDLL("libgobject-2.0.so.0")
+    find = library.g_object_class_find_property
+    find.restype, find.argtypes = c_void_p, [c_void_p, c_char_p]
+    name = b"add-reference-timestamp-meta"
+    if not find(c_void_p.from_address(element).value, name):
+        return False
+    library.g_object_set(c_void_p(element), name, c_int(1), c_void_p(None))
+    return True
+
+
+@_SOURCE_SETUP
+def _source_setup(_bin: int, source: int, _data: int | None) -> None:
+    _want_reference_time(source)
+
+
+def configure_source_for_ntp_sync(src_elem: int) -> None:
+    """Let an RTSP source pass the camera's NTP time on with its frames, as reference timestamps.
+
+    Args:
+        src_elem: ``hash(element)`` of an rtspsrc or uridecodebin; other elements are left as they are.
+    """
+    address = _address(src_elem, "configure_source_for_ntp_sync")
+    if _want_reference_time(address):
+        return
+    library = ctypes.PyDLL("libgobject-2.0.so.0")
+    lookup = library.g_signal_lookup
+    lookup.restype, lookup.argtypes = c_uint, [c_char_p, c_ulong]
+    kind = c_ulong.from_address(c_void_p.from_address(address).value or 0).value
+    if lookup(b"source-setup", kind):
+        connect = library.g_signal_connect_data
+        connect.restype = c_ulong
+        connect.argtypes = [c_void_p, c_char_p, c_void_p, c_void_p, c_void_p, c_int]
+        connect(address, b"source-setup", ctypes.cast(_source_setup, c_void_p), None, None, 0)

@@ -1,0 +1,58 @@
+"""Every public name of pyds 1.2.0 exists, with its members and enum values."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from millrace.meta import api
+
+LINES = (Path(__file__).parent / "pyds_names.txt").read_text().splitlines()
+
+
+@pytest.mark.parametrize("kind", ["class", "function"])
+def test_names_exist(kind: str) -> None:
+    wanted = [line.split()[1] for line in LINES if line.startswith(kind + " ")]
+    assert len(wanted) > 50
+    assert [name for name in wanted if not callable(getattr(api, name, None))] == []
+
+
+def test_members_exist() -> None:
+    missing = []
+    for line in LINES:
+        if line.startswith("member "):
+            cls, member = line.split()[1].split(".")
+            if not hasattr(getattr(api, cls), member):
+                missing.append(line)
+    assert missing == []
+
+
+def test_enum_values_and_module_level_names() -> None:
+    for line in LINES:
+        if line.startswith("enum "):
+            path, value = line.split()[1:]
+            cls, name = path.split(".")
+            member = getattr(getattr(api, cls), name)
+            assert int(member) == int(value), line
+            assert getattr(api, name) == member, line
+
+
+def test_classes_can_be_made_by_their_constructor() -> None:
+    for line in LINES:
+        if line.startswith("class "):
+            made = getattr(api, line.split()[1])()
+            for other in LINES:
+                if other.startswith(f"member {line.split()[1]}."):
+                    getattr(made, other.split(".")[1])  # every field of a new object can be read
+
+
+def test_enums_behave_like_those_of_the_bindings() -> None:
+    kind = api.NvDsMetaType.NVDS_USER_META
+    assert kind == 7 and hash(kind) == hash(7)
+    assert str(kind) == f"{kind}" == "NvDsMetaType.NVDS_USER_META"
+    assert kind.name == "NVDS_USER_META"
+    assert api.NvDsMetaType(12) is api.NvDsMetaType.NVDSINFER_TENSOR_OUTPUT_META
+    user = api.NvDsMetaType(api.nvds_get_user_meta_type("ACME.COUNT.META"))
+    assert user == api.nvds_get_user_meta_type("ACME.COUNT.META") > api.NVDS_START_USER_META
+    assert user != api.nvds_get_user_meta_type("ACME.OTHER.META")
