@@ -1,0 +1,256 @@
+"""The engine interface: a compiled network with a few requests that run at the same time."""
+
+from __future__ import annotations
+
+import threading
+from abc import ABC, abstractmethod
+from collections import deque
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from ...errors import MillraceError, ModelError
+from ..parsers.results import LayerInfo, NetworkInfo
+from ..preprocess import InputBuffer
+
+Array = npt.NDArray[Any]
+Layout = Literal["NCHW", "NHWC"]
+
+
+@dataclass(frozen=True)
+class EngineSpec:
+    """What to build.
+
+    Attributes:
+        model: ONNX file, or OpenVINO's ``.xml``.
+        batch_size: pictures in one request, at most.
+        precision: ``fp32``, ``fp16``, ``int8`` or ``best``.
+        layout: order of the network's input dimensions.
+        dims: channels, height, width of the input, where given.
+        channels: that the colour format has.
+        scale: factor after the mean is subtracted.
+        means: for each channel in the network's order, or none.
+        mean_file: picture of means, or None.
+        bgr: the network's channels are blue, green, red.
+        streams: requests computed at the same time; 0 lets the engine choose.
+        threads: threads it may use; 0 for all.
+    """
+
+    model: Path
+    batch_size: int = 1
+    precision: str = "fp32"
+    layout: Layout = "NCHW"
+    dims: tuple[int, int, int] | None = None
+    channels: int = 3
+    scale: float = 1.0
+    means: tuple[float, ...] = ()
+    mean_file: Path | None = None
+    bgr: bool = False
+    streams: int = 0
+    threads: int = 0
+
+    def __post_init__(self) -> None:
+        if self.means and len(self.means) != self.channels:
+            raise ModelError(
+                f"offsets has {len(self.means)} values but the network's input has {self.channels} channels"
+            )
+
+    def mean_image(self, info: NetworkInfo) -> npt.NDArray[np.float32] | None:
+        """(height, width, channels) float32 in the network's channel order, or None.
+
+        Raises:
+            ModelError: ``mean-file`` cannot be read or has another size.
+        """
+        if self.mean_file is None:
+            return None
+        import cv2
+
+        image = cv2.imread(str(self.mean_file), cv2.IMREAD_GRAYSCALE if self.channels == 1 else cv2.IMREAD_COLOR)
+        if image is None:
+            raise ModelError(f"mean-file: cannot read the picture {self.mean_file}")
+        if image.shape[:2] != (info.height, info.width):
+            got = f"{image.shape[1]}x{image.shape[0]}"
+            raise ModelError(f"mean-file {self.mean_file} is {got}; it must be {info.width}x{info.height}")
+        if self.channels == 1:
+            return image[:, :, None].astype(np.float32)
+        return (image if self.bgr else image[:, :, ::-1]).astype(np.float32)
+
+
+def check_input(spec: EngineSpec, name: str, shape: list[int]) -> tuple[NetworkInfo, int]:
+    """Network size and batch (-1 when dynamic) from the model's input shape, checked against the configuration.
+
+    Args:
+        spec: what was asked for.
+        name: of the input.
+        shape: all dimensions, -1 where dynamic.
+
+    Raises:
+        ModelError: not a picture input, a dimension stays open, or ``infer-dims`` is another.
+    """
+    if len(shape) != 4:
+        shown = tuple("?" if d < 0 else d for d in shape)
+        raise ModelError(f"{spec.model}: input {name} has shape {shown}; a picture input has 4 dimensions")
+    batch, rest = shape[0], shape[1:]
+    c, h, w = rest if spec.layout == "NCHW" else (rest[2], rest[0], rest[1])
+    if spec.dims is not None:
+        wanted = spec.dims
+        if any(have not in (-1, want) for have, want in zip((c, h, w), wanted, strict=True)):
+            have = ";".join("?" if d < 0 else str(d) for d in (c, h, w))
+            raise ModelError(
+                f"infer-dims={';'.join(map(str, wanted))} but the input {name} of {spec.model.name} is {have} "
+                f"(channels;height;width, {spec.layout})"
+            )
+        c, h, w = wanted
+    c = spec.channels if c < 0 else c
+    if h < 0 or w < 0:
+        raise ModelError(f"{spec.model}: input {name} has no fixed size; set infer-dims=channels;height;width")
+    if c != spec.channels:
+        raise ModelError(
+            f"{spec.model}: input {name} has {c} channels, but model-color-format makes {spec.channels}; "
+            "check model-color-format, network-input-order and infer-dims"
+        )
+    return NetworkInfo(w, h, c), batch
+
+
+class Slot(ABC):
+    """One request: an input buffer and a way to run on it."""
+
+    def __init__(self, buffer: InputBuffer) -> None:
+        self.buffer = buffer
+
+    @abstractmethod
+    def start(self, count: int) -> None:
+        """Start on the first ``count`` pictures of the buffer and return at once."""
+
+    @abstractmethod
+    def finish(self) -> list[Array]:
+        """Wait for the end; outputs, each (count, ...), whose memory is not written again while they live."""
+
+
+class Run:
+    """One started request."""
+
+    def __init__(self, engine: Engine, slot: Slot, count: int) -> None:
+        self.count = count
+        self._engine, self._slot = engine, slot
+        self._lock = threading.Lock()
+        self._outputs: list[Array] | None = None
+        self._error: Exception | None = None
+
+    def wait(self) -> list[Array]:
+        """Outputs, each (count, ...); the slot is free afterwards. Any thread may call it, more than once.
+
+        Raises:
+            ModelError: the engine failed.
+        """
+        with self._lock:
+            if self._outputs is None and self._error is None:
+                try:
+                    self._outputs = self._slot.finish()
+                except Exception as error:  # engines raise their own types
+                    self._error = error
+                self._engine._give_back(self, self._slot)
+        if self._error is not None:
+            if isinstance(self._error, MillraceError):
+                raise self._error
+            raise ModelError(f"inference failed: {str(self._error).splitlines()[0]}") from self._error
+        assert self._outputs is not None
+        return self._outputs
+
+
+class Engine(ABC):
+    """A compiled network.
+
+    Attributes:
+        name: library and version.
+        precision: what it computes in, for the log.
+        network_info: input size.
+        input_layers: the input, without batch.
+        output_layers: outputs in order, without batch; -1 where dynamic.
+        batch_size: pictures a request takes.
+        slots: number of requests.
+        from_cache: it was loaded from a compiled file.
+    """
+
+    name: str
+    precision: str
+    network_info: NetworkInfo
+    input_layers: list[LayerInfo]
+    output_layers: list[LayerInfo]
+    batch_size: int
+    slots: int
+    from_cache: bool = False
+
+    def __init__(self) -> None:
+        self._free: list[Slot] = []
+        self._running: deque[Run] = deque()
+        self._changed = threading.Condition()
+        self._closed = False
+
+    def _add_slots(self, slots: list[Slot]) -> None:
+        self._free = slots
+        self.slots = len(slots)
+
+    def acquire(self) -> Slot:
+        """A slot to fill and give to :meth:`start`; waits for the oldest request when all are busy.
+
+        Raises:
+            ModelError: the engine is closed.
+        """
+        while True:
+            with self._changed:
+                if self._closed:
+                    raise ModelError("the engine is closed")
+                if self._free:
+                    return self._free.pop()
+                if not self._running:
+                    self._changed.wait(0.1)
+                    continue
+                oldest = self._running[0]
+            try:
+                oldest.wait()
+            except ModelError:
+                pass  # told to whoever collects that run's result
+
+    def start(self, slot: Slot, count: int) -> Run:
+        """Run on the first ``count`` pictures of a slot's buffer, asynchronously."""
+        run = Run(self, slot, count)
+        with self._changed:
+            self._running.append(run)
+        try:
+            slot.start(count)
+        except Exception as error:
+            with self._changed:
+                self._running.remove(run)
+                self._free.append(slot)
+                self._changed.notify()
+            raise ModelError(f"inference failed: {str(error).splitlines()[0]}") from error
+        return run
+
+    def release(self, slot: Slot) -> None:
+        """Give a slot back that was not started."""
+        with self._changed:
+            self._free.append(slot)
+            self._changed.notify()
+
+    def _give_back(self, run: Run, slot: Slot) -> None:
+        with self._changed:
+            self._running.remove(run)
+            self._free.append(slot)
+            self._changed.notify()
+
+    def close(self) -> None:
+        """Wait for what runs and free the network."""
+        with self._changed:
+            self._closed = True
+            running = list(self._running)
+        for run in running:
+            try:
+                run.wait()
+            except ModelError:
+                pass
+        with self._changed:
+            self._free.clear()

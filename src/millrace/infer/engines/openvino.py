@@ -1,0 +1,267 @@
+"""OpenVINO on the processor."""
+
+from __future__ import annotations
+
+import io
+import logging
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ...errors import ModelError
+from .. import cache
+from ..parsers.results import LayerInfo, NetworkInfo
+from ..preprocess import InputBuffer
+from .base import Array, Engine, EngineSpec, Slot, check_input
+from .buffers import BufferPool
+
+log = logging.getLogger("millrace.infer")
+
+_core: Any = None
+
+
+def core() -> Any:
+    """The process's ``openvino.Core``; plug-ins load once."""
+    global _core
+    if _core is None:
+        import openvino
+
+        _core = openvino.Core()
+    return _core
+
+
+class OpenVinoEngine(Engine):
+    """A network compiled by OpenVINO for the CPU.
+
+    Args:
+        spec: what to build.
+        engine_file: where the compiled network is kept, or None.
+
+    Raises:
+        ModelError: the model cannot be read, or does not fit the specification.
+    """
+
+    def __init__(self, spec: EngineSpec, engine_file: Path | None = None) -> None:
+        super().__init__()
+        import openvino
+
+        started = time.perf_counter()
+        self._ov = openvino
+        self.name = f"OpenVINO {openvino.__version__.split('-')[0]}"
+        self._compiled = self._load(spec, engine_file)
+        self._describe()
+        wanted = int(self._compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS"))
+        # One more than run, so that the next picture is ready when a request ends.
+        self._add_slots([_OpenVinoSlot(self) for _ in range(wanted + 1)])
+        origin = f"loaded from {engine_file}" if self.from_cache else f"compiled from {spec.model}"
+        log.info(
+            "%s, %s, batch %d, %d requests: %s in %.0f ms",
+            self.name, self.precision, self.batch_size, self.slots, origin, (time.perf_counter() - started) * 1e3,
+        )  # fmt: skip
+
+    # Building --------------------------------------------------------------------------------------------------
+
+    def _load(self, spec: EngineSpec, engine_file: Path | None) -> Any:
+        config = self._settings(spec)
+        fingerprint = None
+        if engine_file is not None:
+            settings = repr((spec.batch_size, spec.layout, spec.dims, spec.channels, spec.scale, spec.means, spec.bgr))
+            mean = "" if spec.mean_file is None else cache.hash_model(spec.mean_file)
+            fingerprint = cache.Fingerprint(
+                cache.hash_model(spec.model),
+                f"{settings} {mean} {sorted(config.items())}",
+                f"OpenVINO {self._ov.__version__}",
+                cache.processor(),
+            )
+            found = cache.load(engine_file, fingerprint)
+            if found is not None:
+                blob, notes = found
+                try:
+                    compiled = core().import_model(io.BytesIO(blob), "CPU", config)
+                    self._names = [str(name) for name in notes["names"]]
+                    self.from_cache = True
+                    return compiled
+                except (RuntimeError, KeyError) as error:
+                    log.warning("rebuilding engine %s: %s", engine_file, _first_line(error))
+        model = self._read(spec)
+        try:
+            compiled = core().compile_model(model, "CPU", config)
+        except RuntimeError as error:
+            raise ModelError(f"{spec.model}: OpenVINO cannot compile it: {_first_line(error)}") from error
+        if engine_file is not None and fingerprint is not None:
+            stream = io.BytesIO()
+            compiled.export_model(stream)
+            cache.store(engine_file, fingerprint, stream.getvalue(), {"names": self._names})
+        return compiled
+
+    def _settings(self, spec: EngineSpec) -> dict[str, Any]:
+        """Properties of the compiled network; also says which precision it gets."""
+        able = set(core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"))
+        precision, self.precision = "f32", "FP32"
+        if spec.precision in ("fp16", "best"):
+            for name, hint in (("FP16", "f16"), ("BF16", "bf16")):
+                if name in able:
+                    precision, self.precision = hint, name
+                    break
+            if spec.precision == "fp16" and self.precision != "FP16":
+                log.info("network-mode=2 (FP16): this processor has no FP16, computing in %s", self.precision)
+        elif spec.precision == "int8":
+            self.precision = "INT8 where the model is quantised, FP32 elsewhere"
+        config: dict[str, Any] = {
+            "PERFORMANCE_HINT": "THROUGHPUT",
+            "INFERENCE_PRECISION_HINT": precision,
+        }
+        if spec.streams:
+            config["NUM_STREAMS"] = spec.streams
+        if spec.threads:
+            config["INFERENCE_NUM_THREADS"] = spec.threads
+        return config
+
+    def _read(self, spec: EngineSpec) -> Any:
+        """The model with the batch set and pre-processing in front: it takes uint8 NHWC."""
+        ov = self._ov
+        if not spec.model.is_file():
+            raise ModelError(f"no such model: {spec.model}")
+        try:
+            model = core().read_model(str(spec.model))
+        except RuntimeError as error:
+            raise ModelError(f"{spec.model}: OpenVINO cannot read it: {_first_line(error)}") from error
+        if len(model.inputs) != 1:
+            names = ", ".join(_name(port) for port in model.inputs)
+            raise ModelError(f"{spec.model}: {len(model.inputs)} inputs ({names}); one picture input is possible")
+        port = model.input(0)
+        shape = [d.get_length() if d.is_static else -1 for d in port.get_partial_shape()]
+        info, batch = check_input(spec, _name(port), shape)
+        if spec.precision == "int8" and not any(op.get_type_name() == "FakeQuantize" for op in model.get_ops()):
+            log.warning("network-mode=1 (INT8): %s is not quantised, computing in FP32", spec.model.name)
+        # A compiled network adds names of its own, so the model's are kept: the input's, then the outputs'.
+        self._names = [_name(port), *(_name(output) for output in model.outputs)]
+        size = [info.channels, info.height, info.width]
+        if spec.layout == "NHWC":
+            size = [info.height, info.width, info.channels]
+        try:
+            count: Any = batch if batch > 0 else 1
+            if batch < 0 and spec.batch_size > 1 and self._keeps_batch(model, port, size):
+                # Open up to the batch size: a batch that is not full costs no more than its pictures.
+                count = ov.Dimension(1, spec.batch_size)
+            model.reshape({port: ov.PartialShape([count, *size])})
+        except RuntimeError as error:
+            raise ModelError(f"{spec.model}: cannot take an input of {size}: {_first_line(error)}") from error
+        return self._with_preprocessing(model, spec, info)
+
+    def _keeps_batch(self, model: Any, port: Any, size: list[int]) -> bool:
+        """Whether every output begins with the batch dimension: tried with a batch of two."""
+        model.reshape({port: self._ov.PartialShape([2, *size])})
+        shapes = [output.get_partial_shape() for output in model.outputs]
+        return all(s.rank.is_static and s.rank.get_length() > 0 and s[0].is_static and s[0] == 2 for s in shapes)
+
+    def _with_preprocessing(self, model: Any, spec: EngineSpec, info: NetworkInfo) -> Any:
+        ov = self._ov
+        from openvino import opset8
+        from openvino.preprocess import PrePostProcessor
+        from openvino.utils.decorators import custom_preprocess_function
+
+        processor = PrePostProcessor(model)
+        picture = processor.input(0)
+        picture.tensor().set_element_type(ov.Type.u8).set_layout(ov.Layout("NHWC"))
+        picture.model().set_layout(ov.Layout(spec.layout))
+        steps = picture.preprocess()
+        steps.convert_element_type(ov.Type.f32)
+        image = spec.mean_image(info)
+        mean = np.array(spec.means or (0.0,), np.float32) if image is None else image[None]
+
+        @custom_preprocess_function
+        def normalise(node: Any) -> Any:
+            centred = opset8.subtract(node, opset8.constant(mean)) if mean.any() else node
+            return opset8.multiply(centred, opset8.constant(np.float32(spec.scale)))
+
+        steps.custom(normalise)
+        for index, output in enumerate(model.outputs):
+            if output.get_element_type() in (ov.Type.f16, ov.Type.bf16, ov.Type.f64):
+                processor.output(index).tensor().set_element_type(ov.Type.f32)
+        return processor.build()
+
+    def _describe(self) -> None:
+        port = self._compiled.input(0)
+        shape = port.get_partial_shape()
+        self.batch_size = int(shape[0].get_max_length())
+        h, w, c = (int(d.get_length()) for d in list(shape)[1:])
+        self.network_info = NetworkInfo(w, h, c)
+        self.input_layers = [LayerInfo(self._names[0], (c, h, w))]
+        self.output_layers, self._outputs = [], []
+        self._any_count = shape[0].is_dynamic
+        for name, output in zip(self._names[1:], self._compiled.outputs, strict=True):
+            dims = [int(d.get_length()) if d.is_static else -1 for d in output.get_partial_shape()]
+            dtype = output.get_element_type().to_dtype()
+            batched = bool(dims) and (self._any_count or self.batch_size == 1 or dims[0] == self.batch_size)
+            if batched and not self._any_count and dims[0] != self.batch_size:
+                batched = False
+            rest = tuple(dims[1:] if batched else dims)
+            fixed = batched and -1 not in rest
+            pool = BufferPool((self.batch_size, *rest), dtype) if fixed else None
+            self._outputs.append((batched, pool))
+            self.output_layers.append(LayerInfo(name, rest, np.dtype(dtype).name))
+        if self.batch_size > 1 and not all(batched for batched, _ in self._outputs):
+            names = ", ".join(f"{x.name} {x.shape}" for x in self.output_layers)
+            raise ModelError(f"the model has a fixed batch of {self.batch_size} but outputs without it: {names}")
+
+    def close(self) -> None:
+        super().close()
+        self._compiled = None
+
+
+class _OpenVinoSlot(Slot):
+    def __init__(self, engine: OpenVinoEngine) -> None:
+        info = engine.network_info
+        shape = (engine.batch_size, info.height, info.width, info.channels)
+        super().__init__(InputBuffer(np.zeros(shape, np.uint8)))
+        self._ov = engine._ov
+        self._outputs = engine._outputs
+        self._any_count = engine._any_count
+        self._request = engine._compiled.create_infer_request()
+        self._inputs: dict[int, Any] = {}
+        self._taken: list[Array | None] = []
+        self._count = 0
+
+    def start(self, count: int) -> None:
+        self._count = count
+        run = count if self._any_count else self.buffer.array.shape[0]
+        tensor = self._inputs.get(run)
+        if tensor is None:
+            tensor = self._inputs[run] = self._ov.Tensor(self.buffer.array[:run], shared_memory=True)
+        self._request.set_input_tensor(tensor)
+        self._taken = []
+        for index, (_, pool) in enumerate(self._outputs):
+            # The network writes into memory of our own, so that results need no copy.
+            array = None if pool is None else pool.take()[:run]
+            self._taken.append(array)
+            if array is not None:
+                self._request.set_output_tensor(index, self._ov.Tensor(array, shared_memory=True))
+        self._request.start_async()
+
+    def finish(self) -> list[Array]:
+        self._request.wait()
+        results: list[Array] = []
+        for index, (batched, _) in enumerate(self._outputs):
+            array = self._taken[index]
+            if array is None:
+                array = np.array(self._request.get_output_tensor(index).data)
+                if not batched:
+                    array = array[None]
+            results.append(array[: self._count])
+        self._taken = []
+        return results
+
+
+def _name(port: Any) -> str:
+    """The tensor's name, or its node's where it has none."""
+    return str(port.get_any_name() if port.get_names() else port.get_node().get_friendly_name())
+
+
+def _first_line(error: Exception) -> str:
+    """The line of an OpenVINO exception that says what is wrong."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    telling = [line for line in lines if not line.startswith(("Exception from", "Check '", "While validating"))]
+    return (telling or lines or [type(error).__name__])[0][:300]

@@ -1,0 +1,121 @@
+"""Compiled engines on disk: reused, rebuilt with a reason, never written over what is not ours."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from millrace.config import InferConfig, parse_infer_config
+from millrace.errors import ConfigError, ModelError
+from millrace.infer import InferContext, InferItem, cache
+from millrace.infer.model import resolve_model
+from millrace.surface import HostSurface
+
+ITEM = InferItem(HostSurface([np.full((8, 12, 3), 5, np.uint8)], "RGB"))
+
+
+def config(model: Path | None, engine: Path | None, extra: str = "") -> InferConfig:
+    lines = ["[property]", "network-type=100", extra]
+    lines += [f"onnx-file={model}"] if model else []
+    lines += [f"model-engine-file={engine}"] if engine else []
+    return parse_infer_config("\n".join(lines), "pgie.txt")
+
+
+def value(c: InferConfig) -> tuple[float, bool, list[str]]:
+    context = InferContext(c)
+    result = context.submit([ITEM]).result()[0].tensors[0].array.mean()
+    names = [x.name for x in (*context.input_layers, *context.output_layers)]
+    context.close()
+    return float(result), context.engine.from_cache, names
+
+
+def test_second_start_loads_the_engine(
+    make_model: Callable[..., Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "millrace.infer")
+    engine = tmp_path / "my.engine"
+    model = make_model()
+    assert value(config(model, engine)) == (5.0, False, ["images", "out"])
+    assert value(config(model, engine)) == (5.0, True, ["images", "out"])
+    caplog.clear()
+    make_model(factor=3.0)
+    assert value(config(model, engine))[:2] == (15.0, False)
+    assert f"rebuilding engine {engine}: the model has changed" in caplog.text
+    assert value(config(model, engine))[:2] == (15.0, True)
+    caplog.clear()
+    assert value(config(model, engine, "net-scale-factor=2"))[:2] == (30.0, False)
+    assert f"rebuilding engine {engine}: the settings have changed" in caplog.text
+    assert sum("rebuilding" in r.message for r in caplog.records) == 1
+
+
+def test_other_library_or_processor(
+    make_model: Callable[..., Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    ours = cache.Fingerprint("m", "s", "OpenVINO 1", "cpu")
+    path = tmp_path / "x.engine"
+    assert cache.store(path, ours, b"blob", {"names": ["a"]})
+    assert cache.load(path, ours) == (b"blob", {"names": ["a"]})
+    assert cache.load(path, cache.Fingerprint("m", "s", "OpenVINO 2", "other")) is None
+    assert "the library and the processor have changed" in caplog.text
+
+
+def test_damaged_engines_are_rebuilt(
+    make_model: Callable[..., Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    engine = tmp_path / "my.engine"
+    model = make_model()
+    value(config(model, engine))
+    whole = engine.read_bytes()
+    for damaged in (whole[:-100], whole[: len(cache.MAGIC) + 2], whole[: len(cache.MAGIC) + 4] + b"{" * 400):
+        engine.write_bytes(damaged)
+        assert value(config(model, engine))[:2] == (5.0, False)
+        assert value(config(model, engine))[:2] == (5.0, True)
+    assert caplog.text.count("rebuilding engine") == 3
+
+
+def test_a_foreign_engine_is_left_alone(
+    make_model: Callable[..., Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    engine = tmp_path / "model.engine"
+    engine.write_bytes(b"ptrt" + bytes(1000))
+    model = make_model()
+    assert value(config(model, engine))[:2] == (5.0, False)
+    assert engine.read_bytes() == b"ptrt" + bytes(1000)
+    assert sum("left alone" in r.message for r in caplog.records) == 1
+    # The same without onnx-file: the ONNX beside it is found.
+    assert value(config(None, engine))[:2] == (5.0, False)
+
+
+def test_engine_that_cannot_be_written(
+    make_model: Callable[..., Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert value(config(make_model(), tmp_path / "no" / "such" / "folder.engine"))[0] == 5.0
+    assert "cannot be written (No such file or directory)" in caplog.text
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_default_engine_name_is_deepstreams(make_model: Callable[..., Path], tmp_path: Path) -> None:
+    model = make_model()
+    files = resolve_model(config(model, None, "network-mode=2"), 4)
+    assert files.engine == Path(f"{model}_b4_gpu0_fp16.engine")
+    assert resolve_model(config(None, model), 1).model == model
+    assert resolve_model(config(None, model), 1).engine == Path(f"{model}_b1_gpu0_fp32.engine")
+
+
+def test_missing_models_are_named(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"^pgie.txt:4: onnx-file: no such model: .*none.onnx$"):
+        resolve_model(config(tmp_path / "none.onnx", None), 1)
+    with pytest.raises(ModelError, match=r"^pgie.txt:4: model-engine-file .*x.engine does not exist.*no x.onnx beside"):
+        resolve_model(config(None, tmp_path / "x.engine"), 1)
+    (tmp_path / "y.engine").write_bytes(b"ptrt")
+    with pytest.raises(ModelError, match=r"y.engine is an engine of another library or machine.*set onnx-file"):
+        resolve_model(config(None, tmp_path / "y.engine"), 1)
+    with pytest.raises(ConfigError, match="no model: set onnx-file"):
+        resolve_model(config(None, None), 1)
+    for key, what in (("tlt-encoded-model", "encrypted TAO"), ("model-file", "Caffe"), ("uff-file", "UFF")):
+        with pytest.raises(ConfigError, match=rf"^pgie.txt:3: {key} is an? {what} model.*export it to ONNX"):
+            resolve_model(config(None, None, f"{key}=a.bin"), 1)
