@@ -67,6 +67,19 @@ class Surface(ABC):
         """
 
     @abstractmethod
+    def flip(self, method: int) -> Surface:
+        """The picture turned or mirrored, in a new surface (``self`` for 0).
+
+        Args:
+            method: nvvideoconvert's ``flip-method``: 1 a quarter turn counterclockwise, 2 a half turn, 3 a quarter turn
+                clockwise, 4 left to right, 5 across the upper right diagonal, 6 upside down, 7 across the upper left
+                diagonal. Odd numbers swap width and height.
+
+        Raises:
+            MediaError: no such method.
+        """
+
+    @abstractmethod
     def fill(self, r: float, g: float, b: float, a: float = 1.0) -> None:
         """Set every pixel to one colour, channels 0..1."""
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
+import cv2
 import numpy as np
 
 from millrace.errors import MediaError
@@ -15,6 +16,18 @@ from millrace.surface.color import yuv_of
 from millrace.surface.formats import BT601, JPEG, PACKED, Colorimetry, Plane, interpolation_flag, plane_shapes
 from millrace.surface.rect import Rect
 from millrace.surface.system import Memory, is_yuv, read_picture, write_picture
+
+
+#: How a flip method is made: whether to swap rows and columns first, then OpenCV's flip code.
+FLIPS: Final[dict[int, tuple[bool, int | None]]] = {
+    1: (True, 0),
+    2: (False, -1),
+    3: (True, 1),
+    4: (False, 1),
+    5: (True, -1),
+    6: (False, 0),
+    7: (True, None),
+}
 
 
 class _Share:
@@ -180,6 +193,20 @@ class HostSurface(Surface):
             src = HostSurface([np.ascontiguousarray(rgba)], "RGBA", src.colorimetry)
         target = window(self._picture(), (cx0, cy0, cx1, cy1))
         blit(src._picture(), part.pixels(src.width, src.height), target, interpolation_flag(interpolation))
+
+    def flip(self, method: int) -> Surface:
+        if method == 0:
+            return self
+        if method not in FLIPS:
+            raise MediaError(f"flip method {method} is not known; use 0 to 7")
+        transpose, mirror = FLIPS[method]
+        width, height = (self.height, self.width) if transpose else (self.width, self.height)
+        out = HostSurface.allocate(width, height, self._format, self._colorimetry)
+        for plane, target in zip(self._planes, out._planes, strict=True):
+            turned = cv2.transpose(plane) if transpose else plane
+            flipped = turned if mirror is None else cv2.flip(turned, mirror)
+            np.copyto(target, np.asarray(flipped).reshape(target.shape))
+        return out
 
     def fill(self, r: float, g: float, b: float, a: float = 1.0) -> None:
         if self._format in PACKED:

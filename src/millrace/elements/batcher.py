@@ -1,0 +1,264 @@
+"""How nvstreammux forms batches: plain Python, no GStreamer.
+
+Producers (one thread a source) put frames; one consumer takes rounds. Sources share a batch fairly: each may give
+``ceil(batch_size / sources)`` frames, more only when the others have nothing by the time that the timeout ends.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from ..surface import Surface
+
+GRACE_S = 1.0  # without a timeout a silent source keeps its share of the batch free for this long
+QUEUE_FRAMES = 4
+
+
+class Frame(NamedTuple):
+    """One frame of one source.
+
+    Attributes:
+        surface: the picture, already at the muxer's resolution when it has one.
+        pts: the source's presentation timestamp in nanoseconds.
+        running_time: the same in the pipeline's running time.
+        duration: nanoseconds, or GStreamer's none.
+        ntp: wall-clock nanoseconds since the epoch, 0 when unknown.
+        source_size: (width, height) as the source sent it, in pixels.
+        number: index of the frame within its source, from 0.
+    """
+
+    surface: Surface
+    pts: int
+    running_time: int
+    duration: int
+    ntp: int
+    source_size: tuple[int, int]
+    number: int
+
+
+@dataclass
+class Source:
+    """The queue of one source."""
+
+    index: int
+    frames: deque[Frame] = field(default_factory=deque)
+    ended: bool = False
+    announced: bool = False
+    count: int = 0
+
+
+class Round(NamedTuple):
+    """What the consumer gets: frames of one batch, then the sources that ended, then whether all have."""
+
+    frames: list[tuple[int, Frame]]
+    ended: list[int]
+    finished: bool
+
+
+class Batcher:
+    """Collects frames of many sources into batches.
+
+    Args:
+        batch_size: frames in a full batch; 0 means as many as there are sources.
+        timeout_s: seconds after the first frame of a batch until it goes incomplete; negative waits for a full one.
+        sync: form batches of frames with the same running time.
+        max_latency_s: with ``sync``, seconds to wait for a source that is late.
+    """
+
+    def __init__(
+        self, batch_size: int = 0, timeout_s: float = -1.0, sync: bool = False, max_latency_s: float = 0.0
+    ) -> None:
+        self.batch_size = batch_size
+        self.timeout_s = timeout_s
+        self.sync = sync
+        self.max_latency_s = max_latency_s
+        self.sources: dict[int, Source] = {}
+        self._changed = threading.Condition()
+        self._stopped = True
+        self._finished = False  # whether the consumer knows that all sources have ended
+        self._next = 0
+
+    # Producers -----------------------------------------------------------------------------------------------------
+
+    def add(self, index: int) -> None:
+        """A source joins."""
+        with self._changed:
+            self.sources[index] = Source(index)
+            self._finished = False
+            self._changed.notify_all()
+
+    def remove(self, index: int) -> None:
+        """A source leaves; what it queued is dropped."""
+        with self._changed:
+            self.sources.pop(index, None)
+            self._changed.notify_all()
+
+    def put(self, index: int, frame: Frame) -> bool:
+        """Queue a frame; waits while the source's queue is full. False when stopped, flushed or ended."""
+        with self._changed:
+            source = self.sources.get(index)
+            while source is not None and not self._stopped and len(source.frames) >= QUEUE_FRAMES:
+                self._changed.wait()
+                source = self.sources.get(index)
+            if source is None or self._stopped or source.ended:
+                return False
+            source.frames.append(frame)
+            self._changed.notify_all()
+            return True
+
+    def number(self, index: int) -> int:
+        """The next frame number of a source."""
+        source = self.sources.get(index)
+        if source is None:
+            return 0  # it has just left
+        source.count += 1
+        return source.count - 1
+
+    def end(self, index: int) -> None:
+        """A source has no more frames."""
+        with self._changed:
+            if index in self.sources:
+                self.sources[index].ended = True
+                self._changed.notify_all()
+
+    def reset(self, index: int) -> None:
+        """A source starts again (flush, or a new stream after its end)."""
+        with self._changed:
+            source = self.sources.get(index)
+            if source is not None:
+                source.frames.clear()
+                source.ended = source.announced = self._finished = False
+                self._changed.notify_all()
+
+    def resume(self, index: int) -> None:
+        """A source that had ended sends a new stream; queued frames stay."""
+        with self._changed:
+            source = self.sources.get(index)
+            if source is not None and source.ended:
+                source.ended = source.announced = self._finished = False
+                self._changed.notify_all()
+
+    def start(self) -> None:
+        """Accept frames."""
+        with self._changed:
+            self._stopped = self._finished = False
+            for source in self.sources.values():
+                source.frames.clear()
+                source.ended = source.announced = False
+                source.count = 0
+
+    def stop(self) -> None:
+        """Wake everybody up; nothing waits any longer."""
+        with self._changed:
+            self._stopped = True
+            for source in self.sources.values():
+                source.frames.clear()
+            self._changed.notify_all()
+
+    # Consumer ------------------------------------------------------------------------------------------------------
+
+    def take(self) -> Round | None:
+        """Wait for the next round; ``None`` when stopped."""
+        with self._changed:
+            picked = self._pick_synchronised() if self.sync else self._pick()
+            if picked is None:
+                return None
+            ended = [s.index for s in self.sources.values() if s.ended and not s.frames and not s.announced]
+            for index in ended:
+                self.sources[index].announced = True
+            self._finished = self._all_announced()
+            return Round(picked, ended, self._finished)
+
+    def _active(self) -> list[Source]:
+        return [s for s in self.sources.values() if s.frames or not s.ended]
+
+    def _all_announced(self) -> bool:
+        return bool(self.sources) and all(s.announced for s in self.sources.values())
+
+    def _news(self) -> bool:
+        if any(s.ended and not s.frames and not s.announced for s in self.sources.values()):
+            return True
+        return self._all_announced() and not self._finished  # the last one that ran was removed
+
+    def _rotation(self) -> list[Source]:
+        """Sources in round-robin order, from where the last batch stopped."""
+        order = sorted(self.sources.values(), key=lambda s: s.index)
+        start = next((i for i, s in enumerate(order) if s.index >= self._next), 0)
+        return order[start:] + order[:start]
+
+    def _pick(self) -> list[tuple[int, Frame]] | None:
+        picked: list[tuple[int, Frame]] = []
+        taken: dict[int, int] = {}
+        began = 0.0
+        lifted = False
+        while True:
+            if self._stopped:
+                return None
+            active = self._active()
+            size = self.batch_size or max(1, len(active))
+            quota = size if lifted else -(-size // max(1, len(active)))
+            progress = False
+            for source in self._rotation():
+                if len(picked) < size and source.frames and taken.get(source.index, 0) < quota:
+                    picked.append((source.index, source.frames.popleft()))
+                    taken[source.index] = taken.get(source.index, 0) + 1
+                    self._next = source.index + 1
+                    progress = True
+            if progress:
+                began = began or time.monotonic()
+                self._changed.notify_all()
+            if len(picked) >= size or (not self._active() and (picked or self._news())):
+                break
+            if not picked and self._news():
+                break
+            if progress:
+                continue
+            if not picked:
+                self._changed.wait()
+                continue
+            limit = self.timeout_s if self.timeout_s >= 0 else GRACE_S
+            left = began + limit - time.monotonic()
+            if left > 0:
+                self._changed.wait(left)
+            elif not lifted:
+                lifted = True
+            elif self.timeout_s >= 0:
+                break
+            else:
+                self._changed.wait()
+        picked.sort(key=lambda item: item[0])
+        return picked
+
+    def _pick_synchronised(self) -> list[tuple[int, Frame]] | None:
+        deadline = 0.0
+        patience = max(self.max_latency_s, self.timeout_s, 0.05)
+        while True:
+            if self._stopped:
+                return None
+            if self._news():
+                heads = [s for s in self.sources.values() if s.frames]
+                if not heads:
+                    return []
+            active = self._active()
+            ready = [s for s in active if s.frames]
+            if ready and (len(ready) == len(active) or (deadline and time.monotonic() >= deadline)):
+                break
+            if not ready:
+                deadline = 0.0
+            elif not deadline:
+                deadline = time.monotonic() + patience
+            self._changed.wait(deadline - time.monotonic() if deadline else None)
+        first = min(s.frames[0].running_time for s in ready)
+        near = min(min(s.frames[0].duration or 40_000_000, 100_000_000) for s in ready) // 2
+        size = self.batch_size or max(1, len(active))
+        picked: list[tuple[int, Frame]] = []
+        for source in sorted(ready, key=lambda s: s.frames[0].running_time):
+            if len(picked) < size and source.frames[0].running_time <= first + near:
+                picked.append((source.index, source.frames.popleft()))
+        self._changed.notify_all()
+        picked.sort(key=lambda item: item[0])
+        return picked

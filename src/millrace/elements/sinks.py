@@ -1,0 +1,84 @@
+"""nveglglessink and nv3dsink: a window where there is a display, frames at their time without one."""
+
+from __future__ import annotations
+
+import logging
+import os
+from typing import ClassVar
+
+from . import caps as nvcaps
+from ._gst import Gst
+from .base import NvBin
+from .properties import properties_of
+
+log = logging.getLogger("millrace.elements")
+
+_CAPS = Gst.Caps.from_string(f"{nvcaps.nvmm_caps()}; {nvcaps.system_caps()}")
+_FORWARDED = ("sync", "async", "qos", "max-lateness")
+_WINDOW_SINKS = ("xvimagesink", "ximagesink", "waylandsink", "glimagesink")
+
+
+class _DisplaySink(NvBin):
+    """Shows frames in a window; on a machine without a display it lets them go at their time."""
+
+    _has_warned: ClassVar[bool] = False
+
+    def __init__(self) -> None:
+        super().__init__()
+        convert = self.make("nvvideoconvert")
+        raw = self.make("capsfilter", caps=Gst.Caps.from_string("video/x-raw"))
+        self._sink = self._make_sink()
+        convert.link(raw)
+        if self._sink.get_factory().get_name() == "fakesink":
+            raw.link(self._sink)
+        else:
+            fit = self.make("videoconvert")
+            raw.link(fit)
+            fit.link(self._sink)
+        for name in _FORWARDED:
+            self._sink.set_property(name, self.value(name))
+        self.add_pad(
+            Gst.GhostPad.new_from_template(
+                "sink", convert.get_static_pad("sink"), self.get_pad_template("sink")
+            )
+        )
+
+    def _make_sink(self) -> Gst.Element:
+        if os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"):
+            for name in _WINDOW_SINKS:
+                if Gst.ElementFactory.find(name) is not None:
+                    return self.make(name)
+        return self.make("fakesink")
+
+    def property_changed(self, name: str, value: object) -> None:
+        """Clock and QoS settings are the inner sink's."""
+        if name in _FORWARDED:
+            self._sink.set_property(name, value)
+
+    def do_change_state(self, transition: Gst.StateChange) -> Gst.StateChangeReturn:
+        """Say once that nothing will be seen."""
+        if transition == Gst.StateChange.NULL_TO_READY and self._sink.get_factory().get_name() == "fakesink":
+            if not _DisplaySink._has_warned:
+                _DisplaySink._has_warned = True
+                log.warning(
+                    "%s: there is no display (DISPLAY is not set): frames are not shown", self.get_name()
+                )
+        return Gst.Bin.do_change_state(self, transition)
+
+
+class NvEglGlesSink(_DisplaySink, Gst.Bin):
+    """The window sink of dGPU pipelines."""
+
+    __gtype_name__ = "GstNvEglGlesSink"
+    __gstmetadata__ = ("EGL/GLES vout Sink", "Sink/Video", "Shows frames in a window", "Millrace")
+    __gsttemplates__ = (Gst.PadTemplate.new("sink", Gst.PadDirection.SINK, Gst.PadPresence.ALWAYS, _CAPS),)
+    __gproperties__ = properties_of("nveglglessink")
+
+
+class Nv3dSink(_DisplaySink, Gst.Bin):
+    """The window sink of Jetson pipelines."""
+
+    __gtype_name__ = "GstNv3dSink"
+    __gstmetadata__ = ("Nv3dSink", "Sink/Video", "Shows frames in a window", "Millrace")
+    __gsttemplates__ = (Gst.PadTemplate.new("sink", Gst.PadDirection.SINK, Gst.PadPresence.ALWAYS, _CAPS),)
+    __gproperties__ = properties_of("nv3dsink")
