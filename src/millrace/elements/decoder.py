@@ -24,6 +24,7 @@ _SINK_CAPS = (
     "video/x-h265, stream-format=(string){ byte-stream, hvc1, hev1 }, alignment=(string)au; video/x-vp8; video/x-vp9; "
     "video/x-av1; video/mpeg, mpegversion=(int){ 1, 2, 4 }, systemstream=(boolean)false, parsed=(boolean)true"
 )
+_EXACT_IDCT = 0  # jpegdec's default is faster, and a grey level off on average
 _SKIP_NON_REFERENCE, _SKIP_ALL_BUT_KEYS = 1, 2
 
 
@@ -152,6 +153,8 @@ class NvV4l2Decoder(NvBin, Gst.Bin):
         self._decoder = self.make(choose_decoder(caps))
         self._media = media
         self._apply_skip()
+        if self._decoder.find_property("idct-method") is not None:
+            self._decoder.set_property("idct-method", _EXACT_IDCT)
         if self.value("low-latency-mode") and self._decoder.find_property("max-threads") is not None:
             self._decoder.set_property("max-threads", 1)
         self._decoder.link(self._convert)

@@ -10,8 +10,9 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
+from millrace.surface import jpeg
 from millrace.surface.color import range_tables, rgb_to_yuv, yuv_to_rgb, yuv_to_yuv
-from millrace.surface.formats import BT601, Colorimetry, Plane
+from millrace.surface.formats import BT601, JPEG, Colorimetry, Plane
 
 Box = tuple[int, int, int, int]
 
@@ -215,6 +216,9 @@ def _yuv_to_rgb(src: Yuv, crop: Box, dst: Rgb, inter: int) -> None:
         code = cv2.COLOR_GRAY2RGB if len(order) == 3 else cv2.COLOR_GRAY2RGBA
         _in_place(cv2.cvtColor(grey, code, dst=dst.data), dst.data)
         return
+    if src.colorimetry == JPEG and crop[0] % 2 == 0 and crop[1] % 2 == 0 and _is_420(src):
+        _jpeg_to_rgb(src, crop, dst, inter)
+        return
     if src.colorimetry == BT601 and w % 2 == 0 and h % 2 == 0:
         # OpenCV's own NV12 conversion is limited-range BT.601 and the fastest there is.
         half = src.uv
@@ -239,6 +243,23 @@ def _yuv_to_rgb(src: Yuv, crop: Box, dst: Rgb, inter: int) -> None:
     else:
         rgb = cv2.transform(yuv, matrix, dst=yuv)
         _in_place(cv2.cvtColor(rgb, cv2.COLOR_RGB2RGBA, dst=dst.data), dst.data)
+
+
+def _is_420(src: Yuv) -> bool:
+    return all(part.shape[:2] == ((src.height + 1) // 2, (src.width + 1) // 2) for part in src.chroma())
+
+
+def _jpeg_to_rgb(src: Yuv, crop: Box, dst: Rgb, inter: int) -> None:
+    """Convert at full size as libjpeg does, then scale, as whoever reads the file as RGB would."""
+    x0, y0, x1, y1 = crop
+    part = slice(y0 // 2, (y1 + 1) // 2), slice(x0 // 2, (x1 + 1) // 2)
+    cb, cr = (plane[part] for plane in _planar(src))
+    order = "BGR" if dst.order.startswith("B") else "RGB"
+    whole = len(dst.order) == 3 and (dst.width, dst.height) == (x1 - x0, y1 - y0) and dst.data.flags.c_contiguous
+    rgb = dst.data if whole else np.empty((y1 - y0, x1 - x0, 3), np.uint8)
+    jpeg.to_rgb(src.y[y0:y1, x0:x1], cb, cr, rgb, bgr=order == "BGR")
+    if not whole:
+        _rgb_to_rgb(rgb, order, dst, inter)
 
 
 def _rgb_to_rgb(src: Plane, order: str, dst: Rgb, inter: int) -> None:
