@@ -1,0 +1,1 @@
+"""The command line: ``millrace pose``, ``run``, ``env``, ``demo``, ``samples`` and ``doctor``."""
