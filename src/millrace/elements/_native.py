@@ -25,9 +25,7 @@ MAP_READ = 1
 MAP_WRITE = 2
 
 _gst = ctypes.CDLL("libgstreamer-1.0.so.0")  # releases the GIL: pushing may run a whole downstream pipeline
-_gst_gil = ctypes.PyDLL(
-    "libgstreamer-1.0.so.0"
-)  # keeps the GIL: cheap getters, and calls that touch Python objects
+_gst_gil = ctypes.PyDLL("libgstreamer-1.0.so.0")  # keeps the GIL: cheap getters, and calls that touch Python objects
 _gobject = ctypes.PyDLL("libgobject-2.0.so.0")
 
 
@@ -105,9 +103,7 @@ pad_push = _declare(_gst, "gst_pad_push", c_int, c_void_p, c_void_p)
 mini_object_unref = _declare(_gst, "gst_mini_object_unref", None, c_void_p)
 mini_object_ref = _declare(_gst_gil, "gst_mini_object_ref", c_void_p, c_void_p)
 _buffer_new = _declare(_gst_gil, "gst_buffer_new_allocate", c_void_p, c_void_p, c_size_t, c_void_p)
-_buffer_copy_into = _declare(
-    _gst_gil, "gst_buffer_copy_into", c_int, c_void_p, c_void_p, c_int, c_size_t, c_size_t
-)
+_buffer_copy_into = _declare(_gst_gil, "gst_buffer_copy_into", c_int, c_void_p, c_void_p, c_int, c_size_t, c_size_t)
 _buffer_map = _declare(_gst, "gst_buffer_map", c_int, c_void_p, POINTER(GstMapInfo), c_int)
 _buffer_unmap = _declare(_gst, "gst_buffer_unmap", None, c_void_p, POINTER(GstMapInfo))
 _buffer_get_meta = _declare(_gst_gil, "gst_buffer_get_meta", c_void_p, c_void_p, c_size_t)
@@ -116,6 +112,7 @@ _buffer_copy = _declare(_gst_gil, "gst_mini_object_copy", c_void_p, c_void_p)
 set_chain_function = _declare(
     _gst_gil, "gst_pad_set_chain_function_full", None, c_void_p, CHAIN_FUNCTION, c_void_p, c_void_p
 )
+object_unref = _declare(_gobject, "g_object_unref", None, c_void_p)
 _object_ref = _declare(_gobject, "g_object_ref", c_void_p, c_void_p)
 _force_floating = _declare(_gobject, "g_object_force_floating", None, c_void_p)
 _enum_register = _declare(_gobject, "g_enum_register_static", c_size_t, c_char_p, POINTER(GEnumValue))

@@ -1,10 +1,11 @@
-"""What all of Millrace's elements share: properties from a table, errors on the bus, chain functions without wrappers."""
+"""What all of Millrace's elements share: properties from a table, errors on the bus, chains without wrappers."""
 
 from __future__ import annotations
 
 import logging
 import weakref
 from collections.abc import Callable
+from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from ..errors import ConfigError, MediaError, MillraceError, ModelError
@@ -92,7 +93,8 @@ _chain_function = _native.CHAIN_FUNCTION(_chain)  # one for all pads, alive as l
 
 
 if TYPE_CHECKING:
-    _Element, _Bin = Gst.Element, Gst.Bin
+    from gi.repository.Gst import Bin as _Bin
+    from gi.repository.Gst import Element as _Element
 else:
     # While C creates an object of a Python class, GObject shows __init__ the class of the first Python ancestor, which
     # has no pad templates: so these bases are no GObject classes, and the elements derive from GStreamer's own.
@@ -105,7 +107,7 @@ class _Shared:
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         if issubclass(cls, Gst.Element) and "do_change_state" not in cls.__dict__:
-            inherited = getattr(cls, "do_change_state")
+            inherited = cls.do_change_state  # type: ignore[attr-defined]
             if inherited is not Gst.Element.do_change_state and inherited is not Gst.Bin.do_change_state:
                 cls.do_change_state = inherited  # type: ignore[attr-defined]
 
@@ -182,13 +184,12 @@ def make_element(factory: str, name: str | None = None) -> Gst.Element:
     element = Gst.ElementFactory.make(factory, name)
     if element is None:
         package = next((package for prefix, package in PACKAGES.items() if factory.startswith(prefix)), None)
-        hint = (
-            f"install it with: apt-get install {package}" if package else "install GStreamer's plugin for it"
-        )
+        hint = f"install it with: apt-get install {package}" if package else "install GStreamer's plugin for it"
         raise MediaError(f"GStreamer has no element {factory}: {hint}")
     return element
 
 
+@cache
 def guarded(method: Callable[..., bool]) -> Callable[..., bool]:
     """An event or query function (pad, element, object) whose exceptions become a bus error."""
 

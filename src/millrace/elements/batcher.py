@@ -48,15 +48,20 @@ class Source:
     frames: deque[Frame] = field(default_factory=deque)
     ended: bool = False
     announced: bool = False
+    flushing: bool = False
     count: int = 0
 
 
 class Round(NamedTuple):
-    """What the consumer gets: frames of one batch, then the sources that ended, then whether all have."""
+    """What the consumer gets: frames of one batch, then the sources that ended, then whether all have.
+
+    ``holds`` is :attr:`Batcher.holds` at that time: a round with an older number is one of before a flush.
+    """
 
     frames: list[tuple[int, Frame]]
     ended: list[int]
     finished: bool
+    holds: int = 0
 
 
 class Batcher:
@@ -79,6 +84,8 @@ class Batcher:
         self.sources: dict[int, Source] = {}
         self._changed = threading.Condition()
         self._stopped = True
+        self._held = False
+        self.holds = 0  # counts calls of hold(True)
         self._finished = False  # whether the consumer knows that all sources have ended
         self._next = 0
 
@@ -102,9 +109,11 @@ class Batcher:
         with self._changed:
             source = self.sources.get(index)
             while source is not None and not self._stopped and len(source.frames) >= QUEUE_FRAMES:
+                if source.flushing:
+                    return False
                 self._changed.wait()
                 source = self.sources.get(index)
-            if source is None or self._stopped or source.ended:
+            if source is None or self._stopped or source.ended or source.flushing:
                 return False
             source.frames.append(frame)
             self._changed.notify_all()
@@ -118,6 +127,12 @@ class Batcher:
         source.count += 1
         return source.count - 1
 
+    def renumber(self, index: int) -> None:
+        """The next frame of a source is its first one again."""
+        source = self.sources.get(index)
+        if source is not None:
+            source.count = 0
+
     def end(self, index: int) -> None:
         """A source has no more frames."""
         with self._changed:
@@ -125,14 +140,22 @@ class Batcher:
                 self.sources[index].ended = True
                 self._changed.notify_all()
 
-    def reset(self, index: int) -> None:
-        """A source starts again (flush, or a new stream after its end)."""
+    def flush(self, index: int, flushing: bool) -> None:
+        """A source drops what it queued; until the flush ends it takes no more. Then it starts again."""
         with self._changed:
             source = self.sources.get(index)
             if source is not None:
                 source.frames.clear()
+                source.flushing = flushing
                 source.ended = source.announced = self._finished = False
                 self._changed.notify_all()
+
+    def hold(self, held: bool) -> None:
+        """Give no rounds, and forget the one that is forming, until called with False."""
+        with self._changed:
+            self._held = held
+            self.holds += held
+            self._changed.notify_all()
 
     def resume(self, index: int) -> None:
         """A source that had ended sends a new stream; queued frames stay."""
@@ -145,10 +168,10 @@ class Batcher:
     def start(self) -> None:
         """Accept frames."""
         with self._changed:
-            self._stopped = self._finished = False
+            self._stopped = self._finished = self._held = False
             for source in self.sources.values():
                 source.frames.clear()
-                source.ended = source.announced = False
+                source.ended = source.announced = source.flushing = False
                 source.count = 0
 
     def stop(self) -> None:
@@ -171,7 +194,7 @@ class Batcher:
             for index in ended:
                 self.sources[index].announced = True
             self._finished = self._all_announced()
-            return Round(picked, ended, self._finished)
+            return Round(picked, ended, self._finished, self.holds)
 
     def _active(self) -> list[Source]:
         return [s for s in self.sources.values() if s.frames or not s.ended]
@@ -198,6 +221,10 @@ class Batcher:
         while True:
             if self._stopped:
                 return None
+            if self._held:
+                picked, taken, began, lifted = [], {}, 0.0, False
+                self._changed.wait()
+                continue
             active = self._active()
             size = self.batch_size or max(1, len(active))
             quota = size if lifted else -(-size // max(1, len(active)))
@@ -239,6 +266,10 @@ class Batcher:
         while True:
             if self._stopped:
                 return None
+            if self._held:
+                deadline = 0.0
+                self._changed.wait()
+                continue
             if self._news():
                 heads = [s for s in self.sources.values() if s.frames]
                 if not heads:

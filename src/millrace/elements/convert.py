@@ -24,9 +24,7 @@ def parse_rectangle(name: str, text: str | None) -> Rect | None:
     try:
         left, top, width, height = (int(part) for part in text.split(":"))
     except ValueError:
-        raise ConfigError(
-            f"{name}={text!r} is not left:top:width:height in pixels, such as 0:0:640:360"
-        ) from None
+        raise ConfigError(f"{name}={text!r} is not left:top:width:height in pixels, such as 0:0:640:360") from None
     if width <= 0 or height <= 0 or left < 0 or top < 0:
         raise ConfigError(f"{name}={text!r}: left and top must be 0 or more, width and height 1 or more")
     return Rect(left, top, width, height)
@@ -39,6 +37,17 @@ def nearest(structure: Gst.Structure, field: str, wanted: int) -> int:
     fixed = structure.copy()
     fixed.fixate_field_nearest_int(field, wanted)
     return int(fixed.get_int(field)[1])
+
+
+def only_framerate(structure: Gst.Structure) -> Gst.Caps:
+    """Caps of any memory with no more than the frame rate of ``structure``."""
+    rate = structure.copy()  # values stay in C: PyGObject leaks the Python objects of fraction ranges
+    for name in [rate.nth_field_name(index) for index in range(rate.n_fields())]:
+        if name != "framerate":
+            rate.remove_field(name)
+    caps = Gst.Caps.new_empty()
+    caps.append_structure_full(rate, Gst.CapsFeatures.new_any())
+    return caps
 
 
 def turned(flip_method: int, video: nvcaps.VideoCaps) -> tuple[int, int]:
@@ -93,11 +102,7 @@ class NvVideoConvert(NvFilter, Gst.Element):
         for index in range(caps.get_size()):
             structure = caps.get_structure(index)
             result.append(caps.copy_nth(index))
-            for target in range(everything.get_size()):
-                wide = everything.copy_nth(target)
-                if structure.has_field("framerate"):
-                    wide.set_value("framerate", structure.get_value("framerate"))
-                result.append(wide)
+            result.append(everything.intersect(only_framerate(structure)))
         return result.intersect_full(everything, Gst.CapsIntersectMode.FIRST)
 
     def _answer_caps(self, pad: Gst.Pad, other: Gst.Pad, query: Gst.Query) -> bool:
@@ -113,9 +118,7 @@ class NvVideoConvert(NvFilter, Gst.Element):
         if query.type == Gst.QueryType.CAPS:
             return self._answer_caps(pad, self.srcpad, query)
         if query.type == Gst.QueryType.ALLOCATION:
-            query.add_allocation_meta(
-                GstVideo.video_meta_api_get_type(), None
-            )  # strides of any kind are read
+            query.add_allocation_meta(GstVideo.video_meta_api_get_type(), None)  # strides of any kind are read
             return True
         return super().on_sink_query(pad, query)
 
@@ -216,9 +219,7 @@ class NvVideoConvert(NvFilter, Gst.Element):
             strides, offsets = layout
         with _native.mapped(address, _native.MAP_READ) as view:
             fmt = self._out.format if self._out is not None else None
-            return upload(
-                view, video.width, video.height, video.format, strides, offsets, video.colorimetry, fmt
-            )
+            return upload(view, video.width, video.height, video.format, strides, offsets, video.colorimetry, fmt)
 
     def _download(self, batch: Batch, video: nvcaps.VideoCaps) -> int:
         strides, offsets, size = self._out_layout

@@ -6,6 +6,7 @@ from ..errors import MediaError
 from . import caps as nvcaps
 from ._gst import Gst
 from .base import PACKAGES, NvBin, guarded
+from .damage import COUNTED, DamageWatch
 from .properties import properties_of
 
 # media type -> decoders in order of preference
@@ -41,9 +42,7 @@ def choose_decoder(caps: Gst.Caps) -> str:
         if factory is not None and factory.can_sink_any_caps(caps):
             return name
     wanted = candidates[0] if candidates else media
-    package = next(
-        (p for prefix, p in PACKAGES.items() if wanted.startswith(prefix)), "gstreamer1.0-plugins-bad"
-    )
+    package = next((p for prefix, p in PACKAGES.items() if wanted.startswith(prefix)), "gstreamer1.0-plugins-bad")
     raise MediaError(f"no decoder for {media} is installed: apt-get install {package}")
 
 
@@ -58,9 +57,7 @@ class NvV4l2Decoder(NvBin, Gst.Bin):
         "Millrace",
     )
     __gsttemplates__ = (
-        Gst.PadTemplate.new(
-            "sink", Gst.PadDirection.SINK, Gst.PadPresence.ALWAYS, Gst.Caps.from_string(_SINK_CAPS)
-        ),
+        Gst.PadTemplate.new("sink", Gst.PadDirection.SINK, Gst.PadPresence.ALWAYS, Gst.Caps.from_string(_SINK_CAPS)),
         Gst.PadTemplate.new(
             "src",
             Gst.PadDirection.SRC,
@@ -76,18 +73,16 @@ class NvV4l2Decoder(NvBin, Gst.Bin):
         self._media = ""
         self._count = 0
         self._filters_keys = False
+        adapt = self.make("videoconvert")  # idle, but for the formats that surfaces are not made of, such as Y444_10LE
         convert = self.make("nvvideoconvert")
-        surfaces = self.make(
-            "capsfilter", caps=Gst.Caps.from_string(f"video/x-raw({nvcaps.NVMM}), format=NV12")
-        )
+        adapt.link(convert)
+        surfaces = self.make("capsfilter", caps=Gst.Caps.from_string(f"video/x-raw({nvcaps.NVMM}), format=NV12"))
         convert.link(surfaces)
-        self._convert = convert
+        self._adapt = adapt
         sink = Gst.GhostPad.new_no_target_from_template("sink", self.get_pad_template("sink"))
         sink.set_event_function_full(guarded(NvV4l2Decoder.on_sink_event))
         self.add_pad(sink)
-        out = Gst.GhostPad.new_from_template(
-            "src", surfaces.get_static_pad("src"), self.get_pad_template("src")
-        )
+        out = Gst.GhostPad.new_from_template("src", surfaces.get_static_pad("src"), self.get_pad_template("src"))
         self.add_pad(out)
 
     def property_changed(self, name: str, value: object) -> None:
@@ -157,6 +152,10 @@ class NvV4l2Decoder(NvBin, Gst.Bin):
             self._decoder.set_property("idct-method", _EXACT_IDCT)
         if self.value("low-latency-mode") and self._decoder.find_property("max-threads") is not None:
             self._decoder.set_property("max-threads", 1)
-        self._decoder.link(self._convert)
+        if self._decoder.find_property("qos") is not None:
+            self._decoder.set_property("qos", False)  # hardware decoders do not drop late frames
+        if media in COUNTED:
+            DamageWatch(self._decoder, self)
+        self._decoder.link(self._adapt)
         pad.set_target(self._decoder.get_static_pad("sink"))
         self._decoder.sync_state_with_parent()

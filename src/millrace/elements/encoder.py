@@ -32,14 +32,10 @@ class _Encoder(NvBin):
         raw.link(self._encoder)
         self._encoder.link(self._filter)
         self.add_pad(
-            Gst.GhostPad.new_from_template(
-                "sink", convert.get_static_pad("sink"), self.get_pad_template("sink")
-            )
+            Gst.GhostPad.new_from_template("sink", convert.get_static_pad("sink"), self.get_pad_template("sink"))
         )
         self.add_pad(
-            Gst.GhostPad.new_from_template(
-                "src", self._filter.get_static_pad("src"), self.get_pad_template("src")
-            )
+            Gst.GhostPad.new_from_template("src", self._filter.get_static_pad("src"), self.get_pad_template("src"))
         )
 
     def property_changed(self, name: str, value: object) -> None:
@@ -59,18 +55,14 @@ class _Encoder(NvBin):
     def _preset(self) -> str:
         if "preset-id" in self._set_by_user:
             return _IDS[self.value("preset-id")]
-        return (
-            _LEVELS[int(self.value("preset-level"))] if "preset-level" in self._set_by_user else "superfast"
-        )
+        return _LEVELS[int(self.value("preset-level"))] if "preset-level" in self._set_by_user else "superfast"
 
     def _configure(self) -> None:
         encoder = self._encoder
         encoder.set_property("bitrate", max(1, self.value("bitrate") // 1000))
         encoder.set_property("speed-preset", self._preset())
         encoder.set_property("tune", "zerolatency")
-        idr = (
-            self.value("idrinterval") if "idrinterval" in self._set_by_user else self.value("iframeinterval")
-        )
+        idr = self.value("idrinterval") if "idrinterval" in self._set_by_user else self.value("iframeinterval")
         encoder.set_property("key-int-max", idr)
 
 

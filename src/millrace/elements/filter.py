@@ -76,7 +76,7 @@ class NvFilter(NvElement):
             _native.mini_object_unref(address)
             what = "batch metadata" if batch is not None else "surfaces"
             raise MediaError(
-                f"{self.get_name()}: a buffer came without {what}; put nvstreammux before this element, and nvvideoconvert "
-                f"where frames come from system memory ({nvcaps.NVMM})"
+                f"{self.get_name()}: a buffer came without {what}; put nvstreammux before this element, and "
+                f"nvvideoconvert where frames come from system memory ({nvcaps.NVMM})"
             )
         return address, batch

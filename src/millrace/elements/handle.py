@@ -38,9 +38,7 @@ class _GstCustomMeta(Structure):
 
 _TRANSFORM = ctypes.CFUNCTYPE(c_int, c_void_p, c_void_p, c_void_p, c_uint, c_void_p, c_void_p)
 
-_register = _declare(
-    _gst_gil, "gst_meta_register_custom", c_void_p, c_char_p, c_void_p, _TRANSFORM, c_void_p, c_void_p
-)
+_register = _declare(_gst_gil, "gst_meta_register_custom", c_void_p, c_char_p, c_void_p, _TRANSFORM, c_void_p, c_void_p)
 _get_info = _declare(_gst_gil, "gst_meta_get_info", c_void_p, c_char_p)
 _add_custom_meta = _declare(_gst_gil, "gst_buffer_add_custom_meta", c_void_p, c_void_p, c_char_p)
 _remove_meta = _declare(_gst_gil, "gst_buffer_remove_meta", c_int, c_void_p, c_void_p)

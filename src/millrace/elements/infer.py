@@ -3,33 +3,46 @@
 from __future__ import annotations
 
 import logging
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, ClassVar, NamedTuple
 
-from ..config import InferConfig, load_infer_config
+from ..config import InferConfig, NetworkType, ProcessMode, load_infer_config
 from ..errors import ConfigError, MillraceError
 from ..infer import InferContext, InferItem, InferJob
 from ..meta.batch import Batch
 from ..meta.frame import NvDsFrameMeta
 from ..meta.objects import NvDsObjectMeta
+from ..surface import Rect
 from . import _native
 from . import caps as nvcaps
-from ._gst import Gst, GObject
+from ._gst import GObject, Gst
 from .attach import Attacher
 from .base import post_error
 from .filter import NvFilter
+from .handle import batch_of
 from .outqueue import OutputQueue
 from .properties import properties_of
+from .secondary import Selector, Track
 
 log = logging.getLogger("millrace.infer")
 
 _CAPS = Gst.Caps.from_string(nvcaps.nvmm_caps(("NV12", "RGBA", "I420", "BGRx", "BGRA", "RGB", "BGR")))
 
 
+class _Target(NamedTuple):
+    """What a result belongs to: a frame, or an object of it, and the track to remember a classification by."""
+
+    frame: NvDsFrameMeta
+    item: NvDsObjectMeta | None = None
+    track: Track | None = None
+
+
 class _Work(NamedTuple):
-    """Inference under way for one buffer."""
+    """Inference under way for one buffer; ``recalled`` are objects that get what is remembered of them."""
 
     jobs: list[InferJob]
-    targets: list[tuple[NvDsFrameMeta, NvDsObjectMeta | None]]
+    targets: list[_Target]
+    recalled: list[_Target]
 
 
 class NvInfer(NvFilter, Gst.Element):
@@ -47,9 +60,7 @@ class NvInfer(NvFilter, Gst.Element):
         Gst.PadTemplate.new("src", Gst.PadDirection.SRC, Gst.PadPresence.ALWAYS, _CAPS),
     )
     __gproperties__ = properties_of("nvinfer")
-    __gsignals__ = {
-        "model-updated": (GObject.SignalFlags.RUN_LAST, None, (GObject.TYPE_INT, GObject.TYPE_STRING))
-    }
+    __gsignals__ = {"model-updated": (GObject.SignalFlags.RUN_LAST, None, (GObject.TYPE_INT, GObject.TYPE_STRING))}
 
     # property -> configuration attribute
     _OVERRIDES: ClassVar[dict[str, str]] = {
@@ -75,7 +86,9 @@ class NvInfer(NvFilter, Gst.Element):
         self._context: InferContext | None = None
         self._attacher: Attacher | None = None
         self._skipped = 0
-        self._output = OutputQueue(self, self.srcpad, self._finish)
+        self._primary = True
+        self._late: ThreadPoolExecutor | None = None
+        self._output = OutputQueue(self, self.srcpad, self._finish, passing=self._event_passes)
 
     # Configuration -------------------------------------------------------------------------------------------------
 
@@ -104,17 +117,13 @@ class NvInfer(NvFilter, Gst.Element):
         if self._config_error is not None:
             raise self._config_error
         if self._config is None:
-            raise ConfigError(
-                f"{self.get_name()}: config-file-path is not set; it names nvinfer's configuration file"
-            )
+            raise ConfigError(f"{self.get_name()}: config-file-path is not set; it names nvinfer's configuration file")
         changes: dict[str, Any] = {}
         for name, attribute in self._OVERRIDES.items():
             if name in self._set_by_user:
                 value = self._values[name]
                 if name in ("infer-on-class-ids", "filter-out-class-ids"):
-                    value = [
-                        int(part) for part in str(value or "").replace(":", ";").split(";") if part.strip()
-                    ]
+                    value = [int(part) for part in str(value or "").replace(":", ";").split(";") if part.strip()]
                 elif hasattr(value, "value_nick"):
                     value = int(value)
                 changes[attribute] = value
@@ -135,6 +144,9 @@ class NvInfer(NvFilter, Gst.Element):
         result = Gst.Element.do_change_state(self, transition)
         if transition == Gst.StateChange.PAUSED_TO_READY:
             self._output.join()
+            if self._late is not None:
+                self._late.shutdown()
+                self._late = None
         elif transition == Gst.StateChange.READY_TO_NULL and self._context is not None:
             self._context.close()
             self._context = None
@@ -148,6 +160,11 @@ class NvInfer(NvFilter, Gst.Element):
             self._context = InferContext(config, batch_size=config.batch_size)
         self._attacher = Attacher(config, self._context)
         self._active = config
+        self._primary = config.process_mode == ProcessMode.PRIMARY
+        classifies = config.network_type == NetworkType.CLASSIFIER
+        self._selector = Selector(config, remember=classifies and not self._primary)
+        late = classifies and not self._primary and config.classifier_async_mode
+        self._late = ThreadPoolExecutor(1, f"{self.get_name()}:late") if late else None
         self._skipped = 0
         self._output.start()
 
@@ -165,6 +182,14 @@ class NvInfer(NvFilter, Gst.Element):
         if _native.is_serialized(event) and self._output.running:
             return self._output.put_event(event)
         return bool(self.srcpad.push_event(event))
+
+    def _event_passes(self, event: Gst.Event) -> None:
+        """In the pushing thread: the tracks of a source that ended are over."""
+        structure = event.get_structure()
+        if structure is not None and structure.get_name() in ("nv-stream-eos", "nv-pad-deleted", "nv-stream-reset"):
+            found, source = structure.get_uint("source-id")
+            if found:
+                self._selector.remove_source(source)
 
     def on_sink_query(self, pad: Gst.Pad, query: Gst.Query) -> bool:
         """A drain waits for the inference under way."""
@@ -190,28 +215,86 @@ class NvInfer(NvFilter, Gst.Element):
     def _submit(self, batch: Batch) -> _Work:
         context, config = self._context, self._active
         assert context is not None and batch.meta is not None
-        targets: list[tuple[NvDsFrameMeta, NvDsObjectMeta | None]] = []
-        items: list[InferItem] = []
-        if self._skipped < config.interval:
+        if self._skipped < config.interval and self._primary:
             self._skipped += 1
-            return _Work([], [])
+            return _Work([], [], [])
         self._skipped = 0
-        for frame in batch.meta.frames:
-            targets.append((frame, None))
-            items.append(InferItem(batch.surfaces[frame.batch_id], None))
+        frames = batch.meta.frames
+        if self._primary:
+            targets = [_Target(frame) for frame in frames]
+            recalled: list[_Target] = []
+        else:
+            targets, recalled = self._select(batch, frames)
+        items = [
+            InferItem(batch.surfaces[t.frame.batch_id], None if t.item is None else _rect_of(t.item)) for t in targets
+        ]
         size = context.batch_size
         jobs = [context.submit(items[start : start + size]) for start in range(0, len(items), size)]
-        return _Work(jobs, targets)
+        if self._late is not None and jobs:
+            self._late.submit(self._store, jobs, targets)
+            return _Work([], [], recalled + targets)
+        return _Work(jobs, targets, recalled)
+
+    def _select(self, batch: Batch, frames: list[NvDsFrameMeta]) -> tuple[list[_Target], list[_Target]]:
+        """Objects to infer on, and objects that are known."""
+        targets: list[_Target] = []
+        recalled: list[_Target] = []
+        for frame in frames:
+            surface = batch.surfaces[frame.batch_id]
+            for item in frame.objects:
+                if not self._selector.takes(item) or not _is_inside(item, surface.width, surface.height):
+                    continue
+                track = self._selector.track_of(frame, item)
+                target = _Target(frame, item, track)
+                if self._selector.is_due(frame, item, track):
+                    targets.append(target)
+                elif track is not None:
+                    recalled.append(target)
+        return targets, recalled
+
+    def _store(self, jobs: list[InferJob], targets: list[_Target]) -> None:
+        """In asynchronous mode: remember results when they come, for the frames after."""
+        try:
+            results = [result for job in jobs for result in job.result()]
+        except MillraceError as error:
+            post_error(self, error)
+            return
+        for target, result in zip(targets, results, strict=True):
+            if target.track is not None and result.classes is not None:
+                self._selector.store(target.track, result.classes)
 
     def _finish(self, address: int, work: _Work) -> int:
         """In the pushing thread: wait for the results and attach them."""
-        if work.jobs:
-            from .handle import batch_of
-
-            batch = batch_of(address)
-            assert batch is not None and batch.meta is not None and self._attacher is not None
-            results = [result for job in work.jobs for result in job.result()]
-            for (frame, parent), result in zip(work.targets, results, strict=True):
-                self._attacher.attach(batch.meta, frame, parent, result)
+        if not work.targets and not work.recalled:
+            return address
+        batch = batch_of(address)
+        assert batch is not None and batch.meta is not None and self._attacher is not None
+        meta, attacher = batch.meta, self._attacher
+        results = [result for job in work.jobs for result in job.result()]
+        for target, result in zip(work.targets, results, strict=True):
+            frame, item, track = target
+            attacher.attach(meta, frame, item, result)
+            if item is None:
                 frame.bInferDone = True
+                if result.classes is not None:
+                    attacher.classify_frame(meta, frame, result.classes)
+            elif result.classes is not None:
+                if track is not None:
+                    self._selector.store(track, result.classes)
+                attacher.classify(meta, item, result.classes)
+        for _frame, item, track in work.recalled:
+            known = self._selector.recall(track) if track is not None else None
+            if known is not None and item is not None:
+                attacher.classify(meta, item, known)
         return address
+
+
+def _rect_of(item: NvDsObjectMeta) -> Rect:
+    rect = item.rect_params
+    return Rect(rect.left, rect.top, rect.width, rect.height)
+
+
+def _is_inside(item: NvDsObjectMeta, width: int, height: int) -> bool:
+    """Whether at least a pixel of the object lies in the frame."""
+    rect = item.rect_params
+    return rect.left < width - 1 and rect.top < height - 1 and rect.left + rect.width > 1 and rect.top + rect.height > 1

@@ -22,15 +22,22 @@ class OutputQueue:
         pad: source pad to push on.
         finish: called in the pushing thread as ``finish(address, work)``; returns the buffer to push.
         limit: most buffers queued; :meth:`put_buffer` waits when there are as many.
+        passing: called in the pushing thread with each event just before it is pushed.
     """
 
     def __init__(
-        self, element: NvElement, pad: Gst.Pad, finish: Callable[[int, Any], int], limit: int = LIMIT
+        self,
+        element: NvElement,
+        pad: Gst.Pad,
+        finish: Callable[[int, Any], int],
+        limit: int = LIMIT,
+        passing: Callable[[Gst.Event], None] | None = None,
     ) -> None:
         self._element = element
         self._pad = pad
         self._finish = finish
         self._limit = limit
+        self._passing = passing
         self._items: deque[tuple[int, Any] | Gst.Event] = deque()
         self._changed = threading.Condition()
         self._buffers = 0
@@ -127,6 +134,8 @@ class OutputQueue:
             if isinstance(item, tuple):
                 self._push(*item)
             else:
+                if self._passing is not None:
+                    self._passing(item)
                 self._pad.push_event(item)
             del item
 

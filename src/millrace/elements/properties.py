@@ -22,9 +22,7 @@ _NUMBERS = {
 
 @cache
 def _table() -> dict[str, dict[str, dict[str, Any]]]:
-    table: dict[str, dict[str, dict[str, Any]]] = json.loads(
-        files(__package__).joinpath("properties.json").read_text()
-    )
+    table: dict[str, dict[str, dict[str, Any]]] = json.loads(files(__package__).joinpath("properties.json").read_text())
     return table
 
 

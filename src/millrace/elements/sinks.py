@@ -38,9 +38,7 @@ class _DisplaySink(NvBin):
         for name in _FORWARDED:
             self._sink.set_property(name, self.value(name))
         self.add_pad(
-            Gst.GhostPad.new_from_template(
-                "sink", convert.get_static_pad("sink"), self.get_pad_template("sink")
-            )
+            Gst.GhostPad.new_from_template("sink", convert.get_static_pad("sink"), self.get_pad_template("sink"))
         )
 
     def _make_sink(self) -> Gst.Element:
@@ -57,12 +55,10 @@ class _DisplaySink(NvBin):
 
     def do_change_state(self, transition: Gst.StateChange) -> Gst.StateChangeReturn:
         """Say once that nothing will be seen."""
-        if transition == Gst.StateChange.NULL_TO_READY and self._sink.get_factory().get_name() == "fakesink":
-            if not _DisplaySink._has_warned:
-                _DisplaySink._has_warned = True
-                log.warning(
-                    "%s: there is no display (DISPLAY is not set): frames are not shown", self.get_name()
-                )
+        starts = transition == Gst.StateChange.NULL_TO_READY
+        if starts and self._sink.get_factory().get_name() == "fakesink" and not _DisplaySink._has_warned:
+            _DisplaySink._has_warned = True
+            log.warning("%s: there is no display (DISPLAY is not set): frames are not shown", self.get_name())
         return Gst.Bin.do_change_state(self, transition)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import threading
 import time
-from dataclasses import dataclass, field
 
 from ..errors import ConfigError, MediaError
 from ..meta.batch import Batch
@@ -14,27 +13,16 @@ from ..meta.functions import (
     nvds_add_frame_meta_to_batch,
     nvds_create_batch_meta,
 )
-from ..surface import Rect, Surface
-from ..surface.factory import allocate
+from ..surface import Surface
 from . import _native, events
 from . import caps as nvcaps
 from ._gst import Gst
 from .base import NvElement, guarded, post_error
-from .batcher import Batcher, Frame
+from .batcher import Batcher, Frame, Round
 from .convert import INTERPOLATION_NAMES
 from .handle import batch_of, new_handle
+from .muxinput import GIVES_PADS_AWAY, Input, fit
 from .properties import properties_of
-
-
-@dataclass
-class _Input:
-    """What the muxer knows of one sink pad."""
-
-    index: int
-    pad: Gst.Pad
-    segment: Gst.Segment = field(default_factory=Gst.Segment)
-    caps: nvcaps.VideoCaps | None = None
-    announced: bool = False
 
 
 class NvStreamMux(NvElement, Gst.Element):
@@ -69,8 +57,8 @@ class NvStreamMux(NvElement, Gst.Element):
         self.srcpad.set_query_function_full(guarded(NvStreamMux.on_src_query))
         self.srcpad.set_event_function_full(guarded(NvStreamMux.on_src_event))
         self.add_pad(self.srcpad)
-        self._inputs: dict[int, _Input] = {}
-        self._by_address: dict[int, _Input] = {}
+        self._inputs: dict[int, Input] = {}
+        self._by_address: dict[int, Input] = {}
         self._lock = threading.Lock()
         self._batcher = Batcher()
         self._worker: threading.Thread | None = None
@@ -78,13 +66,13 @@ class NvStreamMux(NvElement, Gst.Element):
         self._flow = _native.FLOW_OK
         self._last_pts = -1
         self._flushing = 0
+        self._pushing = threading.RLock()
+        self._stream_started = self._segment_sent = False
         self._deleted: list[int] = []  # sources that left, not yet told downstream
 
     # Pads ----------------------------------------------------------------------------------------------------------
 
-    def do_request_new_pad(
-        self, template: Gst.PadTemplate, name: str | None, caps: Gst.Caps | None
-    ) -> Gst.Pad | None:
+    def do_request_new_pad(self, template: Gst.PadTemplate, name: str | None, caps: Gst.Caps | None) -> Gst.Pad | None:
         """A new source joins."""
         with self._lock:
             if name is None:
@@ -100,12 +88,14 @@ class NvStreamMux(NvElement, Gst.Element):
             self.take_buffers(pad)
             pad.set_event_function_full(guarded(NvStreamMux.on_sink_event))
             pad.set_query_function_full(guarded(NvStreamMux.on_sink_query))
-            source = _Input(index, pad)
+            source = Input(index, pad)
             self._inputs[index] = source
             self._by_address[hash(pad)] = source
         self._batcher.add(index)
         pad.set_active(True)
         self.add_pad(pad)
+        if GIVES_PADS_AWAY:
+            _native.object_unref(hash(pad))
         return pad
 
     def do_release_pad(self, pad: Gst.Pad) -> None:
@@ -157,6 +147,8 @@ class NvStreamMux(NvElement, Gst.Element):
         batcher.max_latency_s = self.value("max-latency") / 1e9
         batcher.start()
         self._caps = None
+        self._stream_started = self._segment_sent = False
+        self._flushing = 0
         self._flow = _native.FLOW_OK
         self._last_pts = -1
         for source in self._inputs.values():
@@ -180,15 +172,8 @@ class NvStreamMux(NvElement, Gst.Element):
             self._batcher.resume(source.index)
         elif kind == Gst.EventType.EOS:
             self._batcher.end(source.index)
-        elif kind == Gst.EventType.FLUSH_START:
-            self._flushing += 1
-            return self._flushing > 1 or bool(self.srcpad.push_event(event))
-        elif kind == Gst.EventType.FLUSH_STOP:
-            self._batcher.reset(source.index)
-            self._flushing = max(0, self._flushing - 1)
-            self._flow = _native.FLOW_OK
-            self._last_pts = -1
-            return self._flushing > 0 or bool(self.srcpad.push_event(event))
+        elif kind in (Gst.EventType.FLUSH_START, Gst.EventType.FLUSH_STOP):
+            self._flush_source(source, kind == Gst.EventType.FLUSH_START)
         elif kind == Gst.EventType.TAG:
             pass  # tags of one source do not describe the batch
         elif not _native.is_serialized(event):
@@ -199,7 +184,41 @@ class NvStreamMux(NvElement, Gst.Element):
         """Seeks and QoS go to all sources."""
         if event.type == Gst.EventType.QOS:
             return True  # frames are never dropped here
-        return bool(pad.event_default(self, event))
+        if event.type != Gst.EventType.SEEK or not event.parse_seek()[2] & Gst.SeekFlags.FLUSH:
+            return bool(pad.event_default(self, event))
+        self._flush(True)
+        try:
+            return bool(pad.event_default(self, event))
+        finally:
+            self._flush(False)
+
+    def _flush_source(self, source: Input, flushing: bool) -> None:
+        """One source drops its frames; downstream is flushed only when there is no other source to disturb."""
+        self._batcher.flush(source.index, flushing)
+        if flushing and not self._flushing and len(self._inputs) == 1:
+            source.flushes_all = True
+            self._flush(True)
+        elif not flushing and source.flushes_all:
+            source.flushes_all = False
+            self._flush(False)
+
+    def _flush(self, flushing: bool) -> None:
+        """Downstream drops everything; no batch of before the flush comes after it."""
+        with self._lock:
+            self._flushing += 1 if flushing else -1
+            if self._flushing != int(flushing):
+                return  # inside another flush
+        if flushing:
+            self._batcher.hold(True)
+            self.srcpad.push_event(Gst.Event.new_flush_start())
+            with self._pushing:
+                pass  # the pushing thread has come back from downstream
+        else:
+            self._flow = _native.FLOW_OK
+            self._last_pts = -1
+            self._segment_sent = False
+            self.srcpad.push_event(Gst.Event.new_flush_stop(True))
+            self._batcher.hold(False)
 
     def on_sink_query(self, pad: Gst.Pad, query: Gst.Query) -> bool:
         """Any size is taken; the template says which formats."""
@@ -237,8 +256,8 @@ class NvStreamMux(NvElement, Gst.Element):
             batch = batch_of(address)
             if batch is None or not batch.surfaces:
                 raise MediaError(
-                    f"{self.get_name()}: {source.pad.get_name()} got a buffer without a surface; decode with nvv4l2decoder "
-                    "or convert with nvvideoconvert to video/x-raw(memory:NVMM) first"
+                    f"{self.get_name()}: {source.pad.get_name()} got a buffer without a surface; decode with "
+                    "nvv4l2decoder or convert with nvvideoconvert to video/x-raw(memory:NVMM) first"
                 )
             fields = _native.buffer_fields(address)
             surface = batch.surfaces[0]
@@ -266,45 +285,44 @@ class NvStreamMux(NvElement, Gst.Element):
         if not width or not height:
             return surface
         method = INTERPOLATION_NAMES[int(self.value("interpolation-method"))]
-        if not self.value("enable-padding"):
-            return surface.convert(None, width, height, None, method)
-        scale = min(width / surface.width, height / surface.height)
-        inner = round(surface.width * scale), round(surface.height * scale)
-        if inner == (width, height):
-            return surface.convert(None, width, height, None, method)
-        canvas = allocate(width, height, surface.format, surface.colorimetry, surface)
-        canvas.fill(0.0, 0.0, 0.0)
-        canvas.paste(surface, Rect((width - inner[0]) // 2, (height - inner[1]) // 2, *inner), None, method)
-        return canvas
+        return fit(surface, width, height, method, padding=self.value("enable-padding"))
 
     # Data out ------------------------------------------------------------------------------------------------------
 
     def _run(self) -> None:
         """The pushing thread: batches until stopped or until downstream refuses."""
-        started = False
         while self._flow == _native.FLOW_OK:
             turn = self._batcher.take()
             if turn is None:
                 return
-            try:
-                if not started:
-                    started = True
-                    self.srcpad.push_event(Gst.Event.new_stream_start(f"{self.get_name()}-{os.getpid()}"))
-                self._flow = self._push(turn.frames) if turn.frames else self._flow
-                for index in turn.ended:
-                    events.stream_eos(self.srcpad, index)
-                    self._tell_bus(index)
-                    if self.value("frame-num-reset-on-eos"):
-                        self._batcher.sources[index].count = 0
-                quiet = self.value("no-pipeline-eos") or self.value("drop-pipeline-eos")
-                if turn.finished and not quiet:
-                    self.srcpad.push_event(Gst.Event.new_eos())
-            except Exception as error:
-                post_error(self, error)
-                self._flow = _native.FLOW_ERROR
+            with self._pushing:
+                if turn.holds != self._batcher.holds:
+                    continue  # formed before a flush
+                try:
+                    flow = self._give(turn)
+                except Exception as error:
+                    post_error(self, error)
+                    flow = _native.FLOW_ERROR
+            if flow != _native.FLOW_OK and not self._flushing and turn.holds == self._batcher.holds:
+                self._flow = flow
         if self._flow not in (_native.FLOW_FLUSHING, _native.FLOW_EOS, _native.FLOW_ERROR):
             post_error(self, f"{self.get_name()}: downstream refused a batch (flow {self._flow})")
         self._batcher.stop()
+
+    def _give(self, turn: Round) -> int:
+        """Push a batch, and tell which sources have ended."""
+        if not self._stream_started:
+            self._stream_started = True
+            self.srcpad.push_event(Gst.Event.new_stream_start(f"{self.get_name()}-{os.getpid()}"))
+        flow = self._push(turn.frames) if turn.frames else _native.FLOW_OK
+        for index in turn.ended:
+            events.stream_eos(self.srcpad, index)
+            self._tell_bus(index)
+            if self.value("frame-num-reset-on-eos"):
+                self._batcher.renumber(index)
+        if turn.finished and not (self.value("no-pipeline-eos") or self.value("drop-pipeline-eos")):
+            self.srcpad.push_event(Gst.Event.new_eos())
+        return flow
 
     def _push(self, frames: list[tuple[int, Frame]]) -> int:
         self._announce(frames)
@@ -325,9 +343,7 @@ class NvStreamMux(NvElement, Gst.Element):
             surfaces.append(frame.surface)
         pts = max(self._last_pts, min(frame.running_time for _, frame in frames))
         self._last_pts = pts
-        return int(
-            _native.pad_push(hash(self.srcpad), new_handle(Batch(surfaces, meta), pts, frames[0][1].duration))
-        )
+        return int(_native.pad_push(hash(self.srcpad), new_handle(Batch(surfaces, meta), pts, frames[0][1].duration)))
 
     def _announce(self, frames: list[tuple[int, Frame]]) -> None:
         """Caps and segment before the first batch; pad-added events before a source's first frame."""
@@ -339,11 +355,14 @@ class NvStreamMux(NvElement, Gst.Element):
             rate = source.caps.framerate if source is not None and source.caps is not None else (0, 1)
             size = self.value("batch-size") or len(self._inputs)
             self._caps = Gst.Caps.from_string(
-                f"video/x-raw({nvcaps.NVMM}), format=(string){surface.format}, width=(int){width}, height=(int){height}, "
+                f"video/x-raw({nvcaps.NVMM}), format=(string){surface.format}, width=(int){width}, "
+                f"height=(int){height}, "
                 f"framerate=(fraction){rate[0]}/{rate[1]}, batch-size=(int){size}, num-surfaces-per-frame=(int)1, "
                 f"colorimetry=(string){nvcaps.colorimetry_name(surface.colorimetry, rgb=False)}"
             )
             self.srcpad.push_event(Gst.Event.new_caps(self._caps))
+        if not self._segment_sent:
+            self._segment_sent = True
             segment = Gst.Segment()
             segment.init(Gst.Format.TIME)
             self.srcpad.push_event(Gst.Event.new_segment(segment))

@@ -77,7 +77,8 @@ class NvMultiStreamTiler(NvFilter, Gst.Element):
         return Gst.Caps.from_string(
             f"video/x-raw({nvcaps.NVMM}), format=(string){self._video.format}, width=(int){self.value('width')}, "
             f"height=(int){self.value('height')}, framerate=(fraction){numerator}/{denominator}, batch-size=(int)1, "
-            f"num-surfaces-per-frame=(int)1, colorimetry=(string){nvcaps.colorimetry_name(self._video.colorimetry, False)}"
+            "num-surfaces-per-frame=(int)1, "
+            f"colorimetry=(string){nvcaps.colorimetry_name(self._video.colorimetry, False)}"
         )
 
     # Data ----------------------------------------------------------------------------------------------------------

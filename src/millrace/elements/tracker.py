@@ -47,9 +47,7 @@ class NvTracker(NvFilter, Gst.Element):
         if transition == Gst.StateChange.READY_TO_PAUSED:
             self._tracker = IouTracker()
             wanted = self.value("operate-on-class-ids")
-            self._classes = (
-                {int(p) for p in wanted.replace(":", ";").split(";") if p.strip()} if wanted else None
-            )
+            self._classes = {int(p) for p in wanted.replace(":", ";").split(";") if p.strip()} if wanted else None
             library = self.value("ll-lib-file")
             if library and "iou" not in os.path.basename(library).lower():
                 log.info(

@@ -55,9 +55,7 @@ class NvUriSrcBin(NvBin, Gst.Bin):
             self._base = self._end = self._loops = 0
             self._failure = ""
             if not self.value("uri"):
-                post_error(
-                    self, f"{self.get_name()}: uri is not set; it names a file:///, rtsp:// or other source"
-                )
+                post_error(self, f"{self.get_name()}: uri is not set; it names a file:///, rtsp:// or other source")
                 return Gst.StateChangeReturn.FAILURE
         return Gst.Bin.do_change_state(self, transition)
 
@@ -82,9 +80,7 @@ class NvUriSrcBin(NvBin, Gst.Bin):
         """Without audio, do not even decode it."""
         video = "video/x-raw(ANY)"
         quiet = bool(self.value("disable-audio"))
-        self._decode.set_property(
-            "caps", Gst.Caps.from_string(video if quiet else f"{video}; audio/x-raw(ANY)")
-        )
+        self._decode.set_property("caps", Gst.Caps.from_string(video if quiet else f"{video}; audio/x-raw(ANY)"))
         self._decode.set_property("expose-all-streams", not quiet)
 
     # Sources -------------------------------------------------------------------------------------------------------
@@ -193,6 +189,4 @@ class NvUriSrcBin(NvBin, Gst.Bin):
         self._base += duration if found and duration > 0 else self._end
         self._loops += 1
         if not self._decode.seek_simple(Gst.Format.TIME, Gst.SeekFlags.FLUSH | Gst.SeekFlags.KEY_UNIT, 0):
-            post_error(
-                self, f"{self.get_name()}: {self.value('uri')} cannot seek, so file-loop cannot start it over"
-            )
+            post_error(self, f"{self.get_name()}: {self.value('uri')} cannot seek, so file-loop cannot start it over")

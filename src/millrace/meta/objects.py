@@ -167,9 +167,12 @@ class NvDsObjectMeta(Meta):
 
 
 class NvDsClassifierMeta(Meta):
-    """What one classifier said of an object: ``num_labels`` labels, by component ``unique_component_id``."""
+    """What one classifier said of an object: ``num_labels`` labels, by component ``unique_component_id``.
 
-    __slots__ = ("_labels",)
+    ``classifier_type`` is nvinfer's key of that name; the C structure has it, pyds 1.2.0 does not show it.
+    """
+
+    __slots__ = ("_labels", "classifier_type")
     _fields_ = (("num_labels", c_uint), ("unique_component_id", c_int))
     _meta_type = NvDsMetaType.NVDS_CLASSIFIER_META
     num_labels: int
@@ -179,6 +182,7 @@ class NvDsClassifierMeta(Meta):
         self._state = None
         self._base = None
         self._labels = MetaList()
+        self.classifier_type: str | None = None
 
     @property
     def label_info_list(self) -> GList | None:
@@ -195,6 +199,7 @@ class NvDsClassifierMeta(Meta):
         copy = NvDsClassifierMeta()
         copy_struct(self, copy)
         copy._state = self._state if state is None else state
+        copy.classifier_type = self.classifier_type
         for info in self._labels:
             copy._labels.append(info.duplicate(copy._state))
         return copy

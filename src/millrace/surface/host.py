@@ -17,7 +17,6 @@ from millrace.surface.formats import BT601, JPEG, PACKED, Colorimetry, Plane, in
 from millrace.surface.rect import Rect
 from millrace.surface.system import Memory, is_yuv, read_picture, write_picture
 
-
 #: How a flip method is made: whether to swap rows and columns first, then OpenCV's flip code.
 FLIPS: Final[dict[int, tuple[bool, int | None]]] = {
     1: (True, 0),

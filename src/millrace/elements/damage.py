@@ -1,0 +1,52 @@
+"""Tells of frames that went into a decoder and never came out: GStreamer's decoders pass over damage in silence."""
+
+from __future__ import annotations
+
+from ._gst import GLib, Gst
+
+# one frame out for each access unit in; other codecs have units that are not shown
+COUNTED = ("video/x-h264", "video/x-h265", "image/jpeg")
+
+
+class DamageWatch:
+    """Counts a decoder's units in and frames out, and posts one warning at the end of a damaged stream.
+
+    Args:
+        decoder: the software decoder.
+        owner: element in whose name the warning goes on the bus.
+    """
+
+    def __init__(self, decoder: Gst.Element, owner: Gst.Element) -> None:
+        self._owner = owner.weak_ref()
+        self._units = self._frames = 0
+        self._told = False
+        sink, src = decoder.get_static_pad("sink"), decoder.get_static_pad("src")
+        events = Gst.PadProbeType.EVENT_DOWNSTREAM | Gst.PadProbeType.EVENT_FLUSH
+        sink.add_probe(Gst.PadProbeType.BUFFER, self._unit)
+        src.add_probe(Gst.PadProbeType.BUFFER, self._frame)
+        src.add_probe(events, self._event)
+
+    def _unit(self, _pad: Gst.Pad, _info: Gst.PadProbeInfo) -> Gst.PadProbeReturn:
+        self._units += 1
+        return Gst.PadProbeReturn.OK
+
+    def _frame(self, _pad: Gst.Pad, _info: Gst.PadProbeInfo) -> Gst.PadProbeReturn:
+        self._frames += 1
+        return Gst.PadProbeReturn.OK
+
+    def _event(self, _pad: Gst.Pad, info: Gst.PadProbeInfo) -> Gst.PadProbeReturn:
+        kind = info.get_event().type
+        if kind == Gst.EventType.FLUSH_STOP:
+            self._units = self._frames = 0
+        elif kind == Gst.EventType.EOS and self._units > self._frames and not self._told:
+            self._told = True
+            self._tell(self._units - self._frames)
+        return Gst.PadProbeReturn.OK
+
+    def _tell(self, lost: int) -> None:
+        owner = self._owner()
+        if owner is None:
+            return
+        text = f"{lost} of {self._units} frames could not be decoded: the stream is damaged there"
+        error = GLib.Error.new_literal(Gst.StreamError.quark(), text, int(Gst.StreamError.DECODE))
+        owner.post_message(Gst.Message.new_warning(owner, error, owner.get_path_string()))
