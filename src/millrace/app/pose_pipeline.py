@@ -307,6 +307,8 @@ class PoseRun:
             number = self._source_of(message.src)
             if number is None:
                 self._display.say(f"millrace: warning: {error.message}")
+            elif self._sources[number].ended:
+                pass  # what a decoder had not given out when the stream was ended is not lost to damage
             elif error.matches(gst.StreamError.quark(), gst.StreamError.DECODE):
                 self._stream_failed(number, f"{error.message}; what can be decoded is played")
 

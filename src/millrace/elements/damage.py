@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from ._gst import GLib, Gst
 
-# one frame out for each access unit in; other codecs have units that are not shown
-COUNTED = ("video/x-h264", "video/x-h265", "image/jpeg")
+# parsed to access units, one frame out for each; other codecs come in pieces or have units that are not shown
+COUNTED = ("video/x-h264", "video/x-h265")
 
 
 class DamageWatch:
@@ -26,8 +26,10 @@ class DamageWatch:
         src.add_probe(Gst.PadProbeType.BUFFER, self._frame)
         src.add_probe(events, self._event)
 
-    def _unit(self, _pad: Gst.Pad, _info: Gst.PadProbeInfo) -> Gst.PadProbeReturn:
-        self._units += 1
+    def _unit(self, _pad: Gst.Pad, info: Gst.PadProbeInfo) -> Gst.PadProbeReturn:
+        # who joins a stream in the middle cannot decode what comes before its first key frame
+        if self._units or not info.get_buffer().has_flags(Gst.BufferFlags.DELTA_UNIT):
+            self._units += 1
         return Gst.PadProbeReturn.OK
 
     def _frame(self, _pad: Gst.Pad, _info: Gst.PadProbeInfo) -> Gst.PadProbeReturn:
