@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
-import importlib.util
 import logging
-from collections.abc import Callable
 from typing import Any
 
 import cv2
 import numpy as np
 
 from ..config import ClusterMode, InferConfig, NetworkType
-from ..errors import ConfigError
+from .custom import custom_function
 from .labels import task_labels
 from .parsers import Detections, Parser, cluster, get_parser, pre_cluster_thresholds, within_limits
+from .parsers.parser import Kind
 from .parsers.results import FloatArray, LayerInfo, NetworkInfo
 from .types import FrameResult
 
 log = logging.getLogger("millrace.infer")
 
-_FUNCTION_KEYS = {
-    NetworkType.DETECTOR: "parse_bbox_func_name",
-    NetworkType.CLASSIFIER: "parse_classifier_func_name",
-    NetworkType.SEGMENTATION: "parse_segmentation_func_name",
-    NetworkType.INSTANCE_SEGMENTATION: "parse_bbox_instance_mask_func_name",
+_KINDS: dict[NetworkType, Kind] = {
+    NetworkType.DETECTOR: "detector",
+    NetworkType.CLASSIFIER: "classifier",
+    NetworkType.SEGMENTATION: "segmentation",
+    NetworkType.INSTANCE_SEGMENTATION: "instance",
 }
 
 
@@ -58,10 +57,11 @@ class PostProcessor:
         kind = config.network_type
         if kind == NetworkType.OTHER:
             return
-        function = parse_function(config)
+        function = custom_function(config, _KINDS[kind], layers, info, num_classes, labels)
         if kind == NetworkType.CLASSIFIER:
             sizes = [int(np.prod(layer.shape)) if -1 not in layer.shape else 0 for layer in layers]
-            tasks = task_labels(config, labels, sizes)
+            # What the labels of a custom function stand for is its own affair.
+            tasks = [] if callable(function) else task_labels(config, labels, sizes)
             self._parser = get_parser(function, "classifier", layers, info, labels=tasks)
             self._thresholds = np.array([config.classifier_threshold], np.float32)
         elif kind == NetworkType.SEGMENTATION:
@@ -143,33 +143,3 @@ def clip_masks(masks: FloatArray, whole: FloatArray, clipped: FloatArray) -> Flo
         map_x, map_y = np.meshgrid(columns, rows)
         masks[index] = cv2.remap(masks[index], map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     return masks
-
-
-def parse_function(config: InferConfig) -> str | Callable[..., Any] | None:
-    """The parse function of a configuration: its name, or the function itself from a Python ``custom-lib-path``.
-
-    Raises:
-        ConfigError: the Python file is missing, fails, or has no such function.
-    """
-    key = _FUNCTION_KEYS[config.network_type]
-    name: str | None = getattr(config, key)
-    library = config.custom_lib_path
-    if name is None or library is None:
-        return name
-    if library.suffix != ".py":
-        log.info("custom-lib-path %s is not loaded: %s is read by a built-in parser", library.name, name)
-        return name
-    where = config.source_of("custom-lib-path")
-    if not library.is_file():
-        raise ConfigError(f"custom-lib-path: no such file: {library}", *where)
-    spec = importlib.util.spec_from_file_location(f"millrace_parser_{library.stem}", library)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    try:
-        spec.loader.exec_module(module)
-    except Exception as error:  # whatever the user's file raises
-        raise ConfigError(f"custom-lib-path {library}: {type(error).__name__}: {error}", *where) from error
-    function: Callable[..., Any] | None = getattr(module, name, None)
-    if function is None:
-        raise ConfigError(f"{key.replace('_', '-')}: {library} has no function {name}", *config.source_of(key))
-    return function
