@@ -1,21 +1,25 @@
 """How much of the raw engine's speed the whole pipeline keeps: YOLO-pose on 1 and 4 streams, as a table like trtexec's.
 
-    python benchmarks/pose_pipeline.py [--model M.onnx] [--video V.mp4] [--streams 1 4] [--seconds 15]
+    python benchmarks/pose_pipeline.py [--model M.onnx] [--video V.mp4] [--streams 1 4] [--seconds 10] [--rounds 3]
 
 All figures come from one run of one process on the same machine: the raw engine alone (the same asynchronous settings
 as nvinfer's, a picture that is already pre-processed), then decode + nvstreammux + nvinfer into fakesink, then with
-tracker, tiler, OSD and x264 behind. The engine is measured before and after each pipeline and the two averaged, so that
-a machine whose speed drifts does not favour one side.
+tracker, tiler, OSD and x264 behind. The engine is measured just before and just after each pipeline, and a ratio is that
+of the pipeline to the mean of the two, so that a machine whose speed drifts does not favour one side.
 """
 
 from __future__ import annotations
 
 import argparse
+import statistics
 import sys
 import tempfile
 import time
 from pathlib import Path
 
+import gi
+
+gi.require_version("Gst", "1.0")
 from gi.repository import GLib, Gst
 from rich.console import Console
 from rich.table import Table
@@ -98,7 +102,8 @@ def main() -> int:
     parser.add_argument("--model", type=Path, default=ASSETS / "models" / "yolov8n-pose.onnx")
     parser.add_argument("--video", type=Path, default=ASSETS / "streams" / "one-by-one-person-detection.mp4")
     parser.add_argument("--streams", type=int, nargs="+", default=[1, 4])
-    parser.add_argument("--seconds", type=float, default=15.0)
+    parser.add_argument("--seconds", type=float, default=10.0, help="of each measurement")
+    parser.add_argument("--rounds", type=int, default=3, help="measurements of each kind; their medians are shown")
     parser.add_argument("--network-mode", type=int, default=0, help="0 FP32, 1 INT8, 2 FP16, as nvinfer's")
     options = parser.parse_args()
     for path in (options.model, options.video):
@@ -117,24 +122,31 @@ def main() -> int:
 
     with tempfile.TemporaryDirectory() as folder:
         for streams in options.streams:
+            raws: list[float] = []
+            rates: dict[str, list[float]] = {name: [] for name in TAILS}
+            ratios: dict[str, list[float]] = {name: [] for name in TAILS}
             config = Path(folder) / f"pose_b{streams}.txt"
             config.write_text(
                 CONFIG.format(
                     model=options.model.resolve(), batch=streams, mode=options.network_mode, folder=folder
                 )
             )
-            before, size = engine(streams)
-            raws, rows = [before], []
-            for name, tail in TAILS.items():
-                fps = measure_pipeline(config, options.video, streams, tail, options.seconds)
-                after, _ = engine(streams)
-                rows.append((name, fps, (raws[-1] + after) / 2))
-                raws.append(after)
-            raw = sum(raws) / len(raws)
+            for _ in range(options.rounds):
+                before, size = engine(streams)
+                raws.append(before)
+                for name, tail in TAILS.items():
+                    fps = measure_pipeline(config, options.video, streams, tail, options.seconds)
+                    after, _ = engine(streams)
+                    raws.append(after)
+                    rates[name].append(fps)
+                    ratios[name].append(fps / ((before + after) / 2))
+                    before = after
             head = (options.model.stem, size, str(streams), str(streams))
+            raw = statistics.median(raws)
             table.add_row("raw engine", *head, f"{raw:.1f}", f"{1000 / raw:.1f}", "1.00")
-            for name, fps, reference in rows:
-                table.add_row(name, *head, f"{fps:.1f}", f"{1000 / fps:.1f}", f"{fps / reference:.2f}")
+            for name in TAILS:
+                fps, ratio = statistics.median(rates[name]), statistics.median(ratios[name])
+                table.add_row(name, *head, f"{fps:.1f}", f"{1000 / fps:.1f}", f"{ratio:.2f}")
     Console(width=120).print(table)
     return 0
 
