@@ -116,6 +116,52 @@ def test_missing_models_are_named(tmp_path: Path) -> None:
         resolve_model(config(None, tmp_path / "y.engine"), 1)
     with pytest.raises(ConfigError, match="no model: set onnx-file"):
         resolve_model(config(None, None), 1)
-    for key, what in (("tlt-encoded-model", "encrypted TAO"), ("model-file", "Caffe"), ("uff-file", "UFF")):
-        with pytest.raises(ConfigError, match=rf"^pgie.txt:3: {key} is an? {what} model.*export it to ONNX"):
-            resolve_model(config(None, None, f"{key}=a.bin"), 1)
+
+
+@pytest.mark.parametrize(
+    ("keys", "line", "message"),
+    [
+        (
+            "tlt-encoded-model=a.etlt\ntlt-model-key=k",
+            2,
+            "tlt-encoded-model: a.etlt is an encrypted TAO model.*to ONNX",
+        ),
+        ("tlt-encoded-model=a.bin", 2, "tlt-encoded-model: a.bin is an encrypted TAO model.*set onnx-file to it"),
+        ("model-file=a.caffemodel\nproto-file=a.prototxt", 2, "model-file: a.caffemodel is a Caffe model.*to ONNX"),
+        ("uff-file=a.uff", 2, "uff-file: a.uff is a UFF model.*tf2onnx"),
+        ("onnx-file=a.etlt", 2, "onnx-file: a.etlt is an encrypted TAO model"),
+        ("onnx-file=a.pt", 2, r"onnx-file: a.pt is a PyTorch model.*millrace export a.pt"),
+        # As TAO's guide writes it, with the engine's name beside the encrypted model.
+        ("model-engine-file=a.etlt_b1_gpu0_fp16.engine\ntlt-encoded-model=a.etlt", 3, "tlt-encoded-model: a.etlt is"),
+    ],
+)
+def test_models_of_other_frameworks(keys: str, line: int, message: str) -> None:
+    with pytest.raises(ConfigError, match=rf"^pgie.txt:{line}: {message}"):
+        resolve_model(parse_infer_config(f"[property]\n{keys}\n", "pgie.txt"), 1)
+
+
+def test_the_onnx_file_of_an_engines_name_is_found(make_model: Callable[..., Path], tmp_path: Path) -> None:
+    model = make_model(name="abc.onnx")
+    for name in ("abc.onnx_b1_gpu0_fp16.engine", "abc.etlt_b1_gpu0_fp16.engine", "abc.engine"):
+        assert resolve_model(config(None, tmp_path / name), 1).model == model
+    both = parse_infer_config(f"[property]\nonnx-file={model}\ntlt-encoded-model=abc.etlt\n", "pgie.txt")
+    assert resolve_model(both, 1).model == model
+
+
+def test_an_engine_is_used_without_its_model(
+    make_model: Callable[..., Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    engine, model = tmp_path / "my.engine", make_model(name="my.onnx")
+    assert value(config(model, engine)) == (5.0, False, ["images", "out"])
+    model.unlink()
+    for c in (config(model, engine), config(None, engine)):
+        caplog.clear()
+        assert value(c) == (5.0, True, ["images", "out"])
+        assert [r.message for r in caplog.records] == [
+            f"engine {engine} is used without its model {model}, which is gone"
+        ]
+    with pytest.raises(
+        ModelError, match=r"my.engine does not fit this configuration and machine, and its model .* is gone"
+    ):
+        value(config(model, engine, "net-scale-factor=2"))
+    assert engine.is_file()

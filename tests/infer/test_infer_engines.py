@@ -13,8 +13,10 @@ import pytest
 
 from millrace.config import parse_infer_config
 from millrace.errors import ConfigError, ModelError
-from millrace.infer import EngineSpec, InferContext, InferItem, benchmark_engine, make_engine
+from millrace.infer import Engine, EngineSpec, InferContext, InferItem, benchmark_engine, make_engine
+from millrace.infer.engines import Slot
 from millrace.infer.engines.buffers import BufferPool
+from millrace.infer.preprocess import InputBuffer
 from millrace.surface import HostSurface
 
 ENGINES = ["openvino", "onnxruntime"]
@@ -168,3 +170,34 @@ def test_benchmark(make_model: Callable[..., Path], engine: str) -> None:
     assert result.fps > 0
     assert result.batch == 2
     assert 0 < result.latency_ms[0] <= result.latency_ms[3]
+
+
+def test_nobody_waits_for_a_request_that_has_not_started() -> None:
+    starting, go, events = threading.Event(), threading.Event(), list[str]()
+
+    class SlowSlot(Slot):
+        def start(self, count: int) -> None:
+            starting.set()
+            go.wait(5)
+            events.append("started")
+
+        def finish(self) -> list[np.ndarray]:
+            events.append("finished")
+            return [np.zeros(1)]
+
+    class OneSlot(Engine):
+        def __init__(self) -> None:
+            super().__init__()
+            self._add_slots([SlowSlot(InputBuffer(np.zeros((1, 2, 2, 3), np.uint8)))])
+
+    engine = OneSlot()
+    slot = engine.acquire()
+    threads = [threading.Thread(target=engine.start, args=(slot, 1)), threading.Thread(target=engine.acquire)]
+    threads[0].start()
+    assert starting.wait(5)
+    threads[1].start()  # all are busy: it waits for the oldest, which is only about to start
+    threads[1].join(0.1)
+    go.set()
+    for thread in threads:
+        thread.join(5)
+    assert events == ["started", "finished"]

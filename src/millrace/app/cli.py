@@ -10,6 +10,7 @@ from typing import Annotated, Optional
 import typer
 
 from millrace import __version__
+from millrace.app.engine_cli import engine_app, export, labels_app
 from millrace.errors import MillraceError
 from millrace.unwind import prefer_libgcc
 
@@ -22,6 +23,9 @@ app = typer.Typer(
 )
 samples_app = typer.Typer(help="The bundled samples: generated clips and a pose model.", no_args_is_help=True)
 app.add_typer(samples_app, name="samples")
+app.add_typer(engine_app, name="engine")
+app.add_typer(labels_app, name="labels")
+app.command()(export)
 
 
 def _show_version(wanted: bool) -> None:
@@ -146,11 +150,15 @@ def samples_clips(
 
 
 @samples_app.command("install")
-def samples_install() -> None:
-    """Put sample streams and the pose model where applications look for DeepStream's (see millrace run)."""
+def samples_install(
+    folder: Annotated[
+        Path | None, typer.Argument(help="DeepStream's folder; samples is made in it. Default: the one that run uses.")
+    ] = None,
+) -> None:
+    """Lay out DeepStream's samples folder: models, configurations and streams that applications ask for by name."""
     from millrace.app.demo import install_samples
 
-    for path in install_samples():
+    for path in install_samples(folder):
         print(path)
 
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-INT_MAX = 2147483647
+from .values import INT_MAX
 
 
 class NetworkMode(IntEnum):
@@ -155,6 +155,8 @@ class InferProperties(BaseModel):
     custom_network_config: str | None = key(None, "Configuration for the function that builds the engine.")
     dump_input_tensor: bool = key(False, "Write input tensors to files.")
     dump_output_tensor: bool = key(False, "Write output tensors to files.")
+    overwrite_input_tensor: bool = key(False, "Take the input tensor from ip-tensor-file.")
+    ip_tensor_file: Path | None = key(None, "File with an input tensor.")
 
     # Preprocessing
     net_scale_factor: float = key(1.0, "Factor of pixels after the mean is subtracted.", gt=0)
@@ -224,7 +226,7 @@ NO_EFFECT = frozenset(
     {
         "auto_inc_mem", "custom_network_config", "disable_output_host_copy", "dump_input_tensor",
         "dump_output_tensor", "enable_dla", "engine_create_func_name", "force_implicit_batch_dim", "gpu_id",
-        "layer_device_precision", "max_gpu_mem_per", "output_io_formats", "parse_func", "scaling_compute_hw",
-        "uff_input_blob_name", "uff_input_order", "use_dla_core", "workspace_size",
+        "ip_tensor_file", "layer_device_precision", "max_gpu_mem_per", "output_io_formats", "overwrite_input_tensor",
+        "parse_func", "scaling_compute_hw", "uff_input_blob_name", "uff_input_order", "use_dla_core", "workspace_size",
     }
 )  # fmt: skip

@@ -13,6 +13,8 @@ from pydantic.fields import FieldInfo
 
 from .keyfile import Entry, escape, split_list, unescape
 
+INT_MAX = 2147483647
+
 _TRUE = ("1", "true", "yes", "on", "y")
 _FALSE = ("0", "false", "no", "off", "n")
 
@@ -112,7 +114,7 @@ _BY_TYPE: dict[Any, Kind] = {bool: BOOL, int: INT, float: FLOAT, str: STRING, Pa
 _BY_ITEM: dict[Any, Kind] = {int: INTS, float: FLOATS, str: STRINGS}
 
 
-def _peel(annotation: Any) -> tuple[Any, list[Any]]:
+def peel(annotation: Any) -> tuple[Any, list[Any]]:
     """The type without ``| None`` and ``Annotated``, and the limits that ``Annotated`` carried."""
     options = getattr(annotation, "__args__", ())
     if type(None) in options:
@@ -126,7 +128,7 @@ def _peel(annotation: Any) -> tuple[Any, list[Any]]:
 
 def kind_of(field: FieldInfo) -> Kind:
     """How a field of the model is written in files."""
-    kind, _ = _peel(field.annotation)
+    kind, _ = peel(field.annotation)
     if getattr(kind, "__origin__", None) in (list, tuple):
         return _BY_ITEM[kind.__args__[0]]
     if isinstance(kind, type) and issubclass(kind, IntEnum):
@@ -134,20 +136,16 @@ def kind_of(field: FieldInfo) -> Kind:
     return _BY_TYPE[kind]
 
 
-def allowed(field: FieldInfo) -> str:
-    """What a key may be, in words: type, range, choices."""
-    bare, inner = _peel(field.annotation)
-    if isinstance(bare, type) and issubclass(bare, IntEnum):
-        return " or ".join(f"{member.value} ({member.name.lower()})" for member in bare)
-    words = kind_of(field).words
+def limits_of(field: FieldInfo) -> list[str]:
+    """The range and form of a key's values, in words."""
     limits: list[str] = []
-    for item in [*field.metadata, *inner]:
+    for item in [*field.metadata, *peel(field.annotation)[1]]:
         if isinstance(item, Ge):
             limits.append(f"at least {item.ge}")
         elif isinstance(item, Gt):
             limits.append(f"greater than {item.gt}")
         elif isinstance(item, Le):
-            if item.le == 2147483647:
+            if item.le == INT_MAX:
                 continue  # the type's own limit says nothing
             limits.append(f"at most {item.le}")
         elif isinstance(item, MinLen):
@@ -155,4 +153,13 @@ def allowed(field: FieldInfo) -> str:
     extra = field.json_schema_extra
     if isinstance(extra, dict) and extra.get("form"):
         limits.append(str(extra["form"]))
-    return words + (", " + ", ".join(limits) if limits else "")
+    return limits
+
+
+def allowed(field: FieldInfo) -> str:
+    """What a key may be, in words: type, range, choices."""
+    bare, _ = peel(field.annotation)
+    if isinstance(bare, type) and issubclass(bare, IntEnum):
+        return " or ".join(f"{member.value} ({member.name.lower()})" for member in bare)
+    limits = limits_of(field)
+    return kind_of(field).words + (", " + ", ".join(limits) if limits else "")

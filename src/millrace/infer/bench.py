@@ -46,7 +46,7 @@ class BenchResult:
 
 
 def benchmark_engine(
-    model: str | Path | InferConfig,
+    model: str | Path | InferConfig | EngineSpec,
     batch: int = 1,
     seconds: float = 5.0,
     *,
@@ -61,8 +61,8 @@ def benchmark_engine(
     """Run an engine on random pictures.
 
     Args:
-        model: model file, or a configuration that names one.
-        batch: pictures in a request.
+        model: model file, a configuration that names one, or what the engine is to be like.
+        batch: pictures in a request; not for what an engine is to be like.
         seconds: how long to measure.
         network_mode: as in configurations: 0 FP32, 1 INT8, 2 FP16, 3 the fastest; not for a configuration.
         dims: channels, height, width of the input, where the model leaves them open.
@@ -75,7 +75,9 @@ def benchmark_engine(
     Raises:
         ModelError: the model is missing or unreadable.
     """
-    if isinstance(model, InferConfig):
+    if isinstance(model, EngineSpec):
+        spec = model
+    elif isinstance(model, InferConfig):
         spec = engine_spec(model, resolve_model(model, batch).model, batch)
     else:
         spec = EngineSpec(Path(model), batch, precision_name(NetworkMode(network_mode)), dims=dims, scale=1 / 255)

@@ -12,13 +12,18 @@ import tempfile
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
+
+from ..errors import ModelError
 
 log = logging.getLogger("millrace.infer")
 
 MAGIC = b"MILLRACE ENGINE 1\n"
 _LENGTH = struct.Struct("<I")
-_WORDS = {"model": "the model", "settings": "the settings", "library": "the library", "processor": "the processor"}
+_WORDS = {
+    "model": "the model", "settings": "the settings", "library": "the library", "processor": "the processor",
+    "calibration": "the calibration cache",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -26,20 +31,38 @@ class Fingerprint:
     """What a compiled engine depends on.
 
     Attributes:
-        model: hash of the model's files.
+        model: hash of the model's files; empty when they are gone: then any fits, with any calibration cache.
         settings: all that was asked for, as text.
         library: name and version.
         processor: name and instruction sets.
+        calibration: hash of the INT8 calibration cache that was used, or empty.
     """
 
     model: str
     settings: str
     library: str
     processor: str
+    calibration: str = ""
 
     def differences(self, other: Fingerprint) -> list[str]:
         """In words, what is not the same."""
-        return [words for key, words in _WORDS.items() if getattr(self, key) != getattr(other, key)]
+        keys = [key for key in _WORDS if self.model or key not in ("model", "calibration")]
+        return [_WORDS[key] for key in keys if getattr(self, key) != getattr(other, key)]
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a file of a compiled engine says about it.
+
+    Attributes:
+        fingerprint: what it depends on.
+        notes: of the engine that wrote it: names, precision, how it was asked for.
+        size: of the compiled network, bytes.
+    """
+
+    fingerprint: Fingerprint
+    notes: dict[str, Any]
+    size: int
 
 
 def hash_model(model: Path) -> str:
@@ -74,16 +97,12 @@ def load(path: Path, wanted: Fingerprint) -> tuple[bytes, dict[str, Any]] | None
     """The compiled engine in a file and its notes, when it is ours and fits; else None, with one line that says why."""
     try:
         with path.open("rb") as file:
-            head = file.read(len(MAGIC))
-            if head != MAGIC:
+            header = _read_header(file)
+            if header is None:
                 log.warning("%s is not an engine of this program: it is left alone and the model is used", path)
                 return None
-            (length,) = _LENGTH.unpack(file.read(_LENGTH.size))
-            header = json.loads(file.read(length))
-            found = Fingerprint(**header["fingerprint"])
-            notes, size = dict(header["notes"]), int(header["size"])
             blob = file.read()
-        if len(blob) != size:
+        if len(blob) != header.size:
             log.warning("rebuilding engine %s: the file is cut short", path)
             return None
     except FileNotFoundError:
@@ -94,12 +113,39 @@ def load(path: Path, wanted: Fingerprint) -> tuple[bytes, dict[str, Any]] | None
     except (ValueError, KeyError, TypeError, struct.error):
         log.warning("rebuilding engine %s: its header is damaged", path)
         return None
+    notes, found = header.notes, header.fingerprint
     different = wanted.differences(found)
     if different:
         verb = "has" if len(different) == 1 and different[0] != "the settings" else "have"
-        log.warning("rebuilding engine %s: %s %s changed", path, " and ".join(different), verb)
+        what = "rebuilding engine" if wanted.model else "engine"
+        log.warning("%s %s: %s %s changed", what, path, " and ".join(different), verb)
         return None
     return blob, notes
+
+
+def _read_header(file: BinaryIO) -> Header | None:
+    if file.read(len(MAGIC)) != MAGIC:
+        return None
+    (length,) = _LENGTH.unpack(file.read(_LENGTH.size))
+    values = json.loads(file.read(length))
+    return Header(Fingerprint(**values["fingerprint"]), dict(values["notes"]), int(values["size"]))
+
+
+def read_header(path: Path) -> Header | None:
+    """What an engine file says about itself, or None when it is not ours.
+
+    Raises:
+        ModelError: the file cannot be read, or its header is damaged.
+    """
+    try:
+        with path.open("rb") as file:
+            return _read_header(file)
+    except FileNotFoundError:
+        raise ModelError(f"no such engine: {path}") from None
+    except OSError as error:
+        raise ModelError(f"engine {path} cannot be read: {error.strerror}") from None
+    except (ValueError, KeyError, TypeError, struct.error):
+        raise ModelError(f"engine {path}: its header is damaged; build it again") from None
 
 
 def store(path: Path, fingerprint: Fingerprint, blob: bytes, notes: dict[str, Any]) -> bool:

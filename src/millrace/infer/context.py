@@ -190,4 +190,5 @@ def engine_spec(config: InferConfig, model: Path, batch_size: int) -> EngineSpec
         means=tuple(config.offsets),
         mean_file=config.mean_file,
         bgr=config.model_color_format == ColorFormat.BGR,
+        calibration=config.int8_calib_file,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from abc import ABC, abstractmethod
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -37,6 +38,7 @@ class EngineSpec:
         bgr: the network's channels are blue, green, red.
         streams: requests computed at the same time; 0 lets the engine choose.
         threads: threads it may use; 0 for all.
+        calibration: INT8 calibration cache; used when the precision is ``int8`` or ``best``.
     """
 
     model: Path
@@ -51,12 +53,33 @@ class EngineSpec:
     bgr: bool = False
     streams: int = 0
     threads: int = 0
+    calibration: Path | None = None
 
     def __post_init__(self) -> None:
         if self.means and len(self.means) != self.channels:
             raise ModelError(
                 f"offsets has {len(self.means)} values but the network's input has {self.channels} channels"
             )
+
+    def to_notes(self) -> dict[str, Any]:
+        """All of it as JSON, for the engine's file."""
+        return {
+            key: str(value.absolute()) if isinstance(value, Path) else value for key, value in self.__dict__.items()
+        }
+
+    @classmethod
+    def from_notes(cls, notes: Mapping[str, Any]) -> EngineSpec:
+        """What :meth:`to_notes` was made from.
+
+        Raises:
+            KeyError, TypeError: they are of another version.
+        """
+        values = dict(notes)
+        for name in ("model", "mean_file", "calibration"):
+            values[name] = None if values[name] is None else Path(values[name])
+        values["dims"] = None if values["dims"] is None else tuple(values["dims"])
+        values["means"] = tuple(values["means"])
+        return cls(**values)
 
     def mean_image(self, info: NetworkInfo) -> npt.NDArray[np.float32] | None:
         """(height, width, channels) float32 in the network's channel order, or None.
@@ -218,16 +241,15 @@ class Engine(ABC):
     def start(self, slot: Slot, count: int) -> Run:
         """Run on the first ``count`` pictures of a slot's buffer, asynchronously."""
         run = Run(self, slot, count)
-        with self._changed:
-            self._running.append(run)
-        try:
-            slot.start(count)
-        except Exception as error:
+        with run._lock:  # whoever waits for the oldest run must not do so before it has started
             with self._changed:
-                self._running.remove(run)
-                self._free.append(slot)
-                self._changed.notify()
-            raise ModelError(f"inference failed: {str(error).splitlines()[0]}") from error
+                self._running.append(run)
+            try:
+                slot.start(count)
+            except Exception as error:
+                run._error = ModelError(f"inference failed: {str(error).splitlines()[0]}")
+                self._give_back(run, slot)
+                raise run._error from error
         return run
 
     def release(self, slot: Slot) -> None:

@@ -13,6 +13,7 @@ import numpy as np
 from ...errors import ModelError
 from ..parsers.results import LayerInfo, NetworkInfo
 from ..preprocess import InputBuffer
+from ..quantize import apply_calibration, load_onnx
 from .base import Array, Engine, EngineSpec, Slot, check_input
 
 log = logging.getLogger("millrace.infer")
@@ -42,16 +43,17 @@ class OnnxRuntimeEngine(Engine):
             raise ModelError(f"no such model: {spec.model}")
         if spec.model.suffix.lower() != ".onnx":
             raise ModelError(f"{spec.model}: ONNX Runtime reads .onnx files only")
-        self.name, self.precision = f"ONNX Runtime {onnxruntime.__version__}", "FP32"
-        if spec.precision in ("fp16", "int8"):
-            log.info("network-mode: ONNX Runtime computes in the model's own precision on this processor")
+        self.name = f"ONNX Runtime {onnxruntime.__version__}"
+        proto, self.precision = apply_calibration(spec, load_onnx(spec.model))
+        if spec.precision == "fp16":
+            log.info("network-mode=2 (FP16): ONNX Runtime computes in the model's own precision on this processor")
         cores = len(os.sched_getaffinity(0))
         workers = spec.streams or max(1, cores // 2)
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
         options.intra_op_num_threads = max(1, (spec.threads or cores) // workers)
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        model, self.network_info, batch, self.input_layers = _with_preprocessing(spec)
+        model, self.network_info, batch, self.input_layers = with_preprocessing(spec, proto)
         try:
             self._session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # onnxruntime's exceptions have no common base
@@ -110,15 +112,16 @@ class _OnnxRuntimeSlot(Slot):
         return results
 
 
-def _with_preprocessing(spec: EngineSpec) -> tuple[bytes, NetworkInfo, int, list[LayerInfo]]:
-    """The model with nodes in front that take uint8 NHWC pictures: serialised model, size, batch, input."""
-    import onnx
+def with_preprocessing(spec: EngineSpec, proto: Any = None) -> tuple[bytes, NetworkInfo, int, list[LayerInfo]]:
+    """The model with nodes in front that take uint8 NHWC pictures: serialised model, size, batch, input.
+
+    Args:
+        spec: says what the pre-processing is.
+        proto: the ``onnx.ModelProto`` to put them in front of, which changes; default the file of ``spec``.
+    """
     from onnx import TensorProto, helper, numpy_helper
 
-    try:
-        model = onnx.load(str(spec.model))
-    except Exception as error:  # protobuf's DecodeError and others
-        raise ModelError(f"{spec.model}: not an ONNX model ({type(error).__name__})") from error
+    model = load_onnx(spec.model) if proto is None else proto
     graph = model.graph
     weights = {weight.name for weight in graph.initializer}
     inputs = [value for value in graph.input if value.name not in weights]

@@ -12,8 +12,10 @@ import numpy as np
 
 from ...errors import ModelError
 from .. import cache
+from ..calibration import hash_calibration
 from ..parsers.results import LayerInfo, NetworkInfo
 from ..preprocess import InputBuffer
+from ..quantize import VERSION, active_calibration, apply_calibration, load_onnx, warn_float
 from .base import Array, Engine, EngineSpec, Slot, check_input
 from .buffers import BufferPool
 
@@ -67,24 +69,25 @@ class OpenVinoEngine(Engine):
         config = self._settings(spec)
         fingerprint = None
         if engine_file is not None:
-            settings = repr((spec.batch_size, spec.layout, spec.dims, spec.channels, spec.scale, spec.means, spec.bgr))
-            mean = "" if spec.mean_file is None else cache.hash_model(spec.mean_file)
-            fingerprint = cache.Fingerprint(
-                cache.hash_model(spec.model),
-                f"{settings} {mean} {sorted(config.items())}",
-                f"OpenVINO {self._ov.__version__}",
-                cache.processor(),
-            )
+            fingerprint = self._fingerprint(spec, config)
             found = cache.load(engine_file, fingerprint)
             if found is not None:
                 blob, notes = found
                 try:
                     compiled = core().import_model(io.BytesIO(blob), "CPU", config)
                     self._names = [str(name) for name in notes["names"]]
+                    self.precision = str(notes.get("precision", self.precision))
                     self.from_cache = True
+                    if not fingerprint.model:
+                        log.warning("engine %s is used without its model %s, which is gone", engine_file, spec.model)
                     return compiled
                 except (RuntimeError, KeyError) as error:
                     log.warning("rebuilding engine %s: %s", engine_file, _first_line(error))
+            if not fingerprint.model and engine_file.is_file():
+                raise ModelError(
+                    f"engine {engine_file} does not fit this configuration and machine, and its model {spec.model}, "
+                    "from which to build it again, is gone"
+                )
         model = self._read(spec)
         try:
             compiled = core().compile_model(model, "CPU", config)
@@ -93,8 +96,30 @@ class OpenVinoEngine(Engine):
         if engine_file is not None and fingerprint is not None:
             stream = io.BytesIO()
             compiled.export_model(stream)
-            cache.store(engine_file, fingerprint, stream.getvalue(), {"names": self._names})
+            notes = {"names": self._names, "precision": self.precision, "spec": spec.to_notes()}
+            cache.store(engine_file, fingerprint, stream.getvalue(), notes)
         return compiled
+
+    def _fingerprint(self, spec: EngineSpec, config: dict[str, Any]) -> cache.Fingerprint:
+        asked = (
+            spec.precision,
+            spec.batch_size,
+            spec.layout,
+            spec.dims,
+            spec.channels,
+            spec.scale,
+            spec.means,
+            spec.bgr,
+        )
+        mean = "" if spec.mean_file is None else cache.hash_model(spec.mean_file)
+        calibration = active_calibration(spec)
+        return cache.Fingerprint(
+            cache.hash_model(spec.model) if spec.model.is_file() else "",
+            f"{asked!r} {mean} {sorted(config.items())}",
+            f"OpenVINO {self._ov.__version__}",
+            cache.processor(),
+            f"{hash_calibration(calibration)} {VERSION}" if calibration else "",
+        )
 
     def _settings(self, spec: EngineSpec) -> dict[str, Any]:
         """Properties of the compiled network; also says which precision it gets."""
@@ -124,8 +149,14 @@ class OpenVinoEngine(Engine):
         ov = self._ov
         if not spec.model.is_file():
             raise ModelError(f"no such model: {spec.model}")
+        source: str | bytes = str(spec.model)
+        if active_calibration(spec) is not None:
+            proto, words = apply_calibration(spec, load_onnx(spec.model))
+            if words != "FP32":
+                self.precision = words.replace("FP32", self.precision) if spec.precision == "best" else words
+            source = proto.SerializeToString()
         try:
-            model = core().read_model(str(spec.model))
+            model = core().read_model(source)
         except RuntimeError as error:
             raise ModelError(f"{spec.model}: OpenVINO cannot read it: {_first_line(error)}") from error
         if len(model.inputs) != 1:
@@ -134,8 +165,11 @@ class OpenVinoEngine(Engine):
         port = model.input(0)
         shape = [d.get_length() if d.is_static else -1 for d in port.get_partial_shape()]
         info, batch = check_input(spec, _name(port), shape)
-        if spec.precision == "int8" and not any(op.get_type_name() == "FakeQuantize" for op in model.get_ops()):
-            log.warning("network-mode=1 (INT8): %s is not quantised, computing in FP32", spec.model.name)
+        quantised = any(op.get_type_name() == "FakeQuantize" for op in model.get_ops())
+        if spec.precision == "int8" and not quantised:
+            self.precision = "FP32"
+            if active_calibration(spec) is None:
+                warn_float(spec)
         # A compiled network adds names of its own, so the model's are kept: the input's, then the outputs'.
         self._names = [_name(port), *(_name(output) for output in model.outputs)]
         size = [info.channels, info.height, info.width]
