@@ -52,12 +52,13 @@ def test_box_is_the_silhouette() -> None:
     """A lone figure's pixels, found by comparing with the empty scene, reach all four edges of its box."""
     for seed in range(40):
         world = World(seed, people=1)
-        world._noise = (world._noise[0] * 0, world._noise[1] * 0)
+        film = world._film
+        film._noise = (film._noise[0] * 0, film._noise[1] * 0)
         image, people = world.frame(4.0)
         if not people or people[0].visible < 0.999:
             continue
         figure = world.actors
-        world.actors = [a for a in figure if type(a).__name__ == "_PropActor"]
+        world.actors = [a for a in figure if type(a).__name__ == "PropActor"]
         empty, _ = world.frame(4.0)
         left, top, w, h = people[0].box
         changed = np.abs(image.astype(int) - empty.astype(int)).sum(axis=2) > 8

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 from rich.console import Console
@@ -40,18 +39,18 @@ def run_demo(out: Path, streams: int, seconds: float, tracker: bool) -> int:
     )
 
 
-def install_samples() -> list[Path]:
-    """Make ``samples/streams/sample_720p.mp4`` and ``samples/models/pose`` in the folder that stands for DeepStream's.
+def install_samples(folder: Path | None = None) -> list[Path]:
+    """Lay out DeepStream's ``samples`` (models, configs, streams) with Millrace's own models and films.
+
+    Args:
+        folder: DeepStream's folder, in which ``samples`` is made; by default the one that stands for it.
 
     Returns:
         The files that are there now.
     """
-    from millrace.samples import pose_model, write_clip
+    from millrace.samples.install import install_samples as install
 
-    samples = make_tree() / "samples"
-    clip = samples / "streams" / "sample_720p.mp4"
-    if not clip.exists():
-        write_clip(clip, seconds=10.0, fps=30, seed=1, width=1280, height=720)
-    models = samples / "models" / "pose"
-    shutil.copytree(pose_model().parent, models, dirs_exist_ok=True)
-    return [clip, *sorted(file for file in models.iterdir() if file.is_file())]
+    root = make_tree() if folder is None else folder
+    console = Console(stderr=True, highlight=False)
+    with console.status("making the samples (a minute or two the first time)"):
+        return install(root / "samples")

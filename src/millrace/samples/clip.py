@@ -7,18 +7,24 @@ import logging
 import os
 import shutil
 import subprocess
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import cv2
 
 from millrace.errors import MediaError
+from millrace.samples.scenery import Image
+from millrace.samples.street import Street, Thing
 from millrace.samples.world import Person, World
 
 log = logging.getLogger("millrace.samples")
 
 GENERATOR = 1
 """Raised when the same seed gives other pictures than before, so that cached clips are made again."""
+
+STREET_GENERATOR = 1
+"""The same for street clips."""
 
 _DEMO_SEED = 910_000_000
 
@@ -61,20 +67,95 @@ def write_clip(
     in pixels. Both files appear only when complete. Raises MediaError when GStreamer's
     gst-launch-1.0 or x264enc is missing or fails, or when the size is odd.
     """
-    path = Path(path)
+    path, count = Path(path), max(1, round(seconds * fps))
+    _check_even(path, width, height)
+    shots = World(seed, width, height, people, tall).frames(fps, count)
+    settings = _settings(seed, fps, width, height, people, tall, count, bitrate)
+    rows = ((image, _ground_truth(found, k, round(k * 1e9 / fps))) for k, (image, found) in enumerate(shots))
+    return _encode(path, rows, settings)
+
+
+def write_street_clip(
+    path: str | Path,
+    seconds: float = 10.0,
+    fps: int = 30,
+    seed: int = 0,
+    *,
+    width: int = 1280,
+    height: int = 720,
+    vehicles: int | None = None,
+    bicycles: int | None = None,
+    people: int | None = None,
+    signs: int | None = None,
+    bitrate: int = 4_000_000,
+) -> Path:
+    """Film `Street(seed)` into an H.264 MP4 file and write the ground truth to the same name with `.json`.
+
+    Arguments are write_clip's and Street's. An existing clip made with the same arguments is left as it is. Objects of
+    the JSON file are {"class_id", "label", "track_id", "visible", "box": [left, top, width, height] in pixels,
+    "attributes": {"colour", "type", "make"} for vehicles, else empty}. Raises MediaError as write_clip does.
+    """
+    path, count = Path(path), max(1, round(seconds * fps))
+    _check_even(path, width, height)
+    settings = {
+        "generator": STREET_GENERATOR, "world": "street", "seed": seed, "width": width, "height": height, "fps": fps,
+        "vehicles": vehicles, "bicycles": bicycles, "people": people, "signs": signs, "bitrate": bitrate,
+        "count": count,
+    }  # fmt: skip
+    if _same(path, settings):
+        return path
+    log.info("making %s (%g s)", path, seconds)
+    street = Street(seed, width, height, vehicles, bicycles, people, signs)
+    shots = street.frames(fps, count)
+    rows = ((image, _street_truth(found, k, round(k * 1e9 / fps))) for k, (image, found) in enumerate(shots))
+    return _encode(path, rows, settings)
+
+
+def _street_truth(things: list[Thing], frame: int, pts: int) -> dict[str, Any]:
+    objects = [
+        {
+            "class_id": thing.class_id,
+            "label": thing.label,
+            "track_id": thing.track_id,
+            "visible": round(thing.visible, 4),
+            "box": [round(float(v), 3) for v in thing.box],
+            "attributes": thing.attributes,
+        }
+        for thing in things
+    ]
+    return {"frame": frame, "pts": pts, "objects": objects}
+
+
+def read_street_truth(clip: str | Path) -> list[list[Thing]]:
+    """The things in each frame of a clip of write_street_clip. Raises MediaError without a readable JSON file."""
+    notes = Path(clip).with_suffix(".json")
+    try:
+        frames = json.loads(notes.read_text())["frames"]
+        return [
+            [Thing(o["class_id"], tuple(o["box"]), o["track_id"], o["visible"], o["attributes"]) for o in f["objects"]]
+            for f in frames
+        ]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise MediaError(f"{notes}: no ground truth of a street clip ({type(error).__name__})") from None
+
+
+def _check_even(path: Path, width: int, height: int) -> None:
     if width % 2 or height % 2:
         raise MediaError(f"{path}: {width}x{height} cannot be coded as 4:2:0 video; give even sizes")
-    count = max(1, round(seconds * fps))
-    world = World(seed, width, height, people, tall)
+
+
+def _encode(path: Path, rows: Iterable[tuple[Image, dict[str, Any]]], settings: dict[str, Any]) -> Path:
+    """Code pictures and write their truths; both files appear only when complete."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".partial")
-    truth: dict[str, Any] = {**_settings(seed, fps, width, height, people, tall, count, bitrate), "frames": []}
-    encoder = _encoder(partial, width, height, fps, bitrate)
+    truth: dict[str, Any] = {**settings, "frames": []}
+    count = settings["count"]
+    encoder = _encoder(partial, settings["width"], settings["height"], settings["fps"], settings["bitrate"])
     assert encoder.stdin is not None
     try:
-        for k, (image, found) in enumerate(world.frames(fps, count)):
+        for image, row in rows:
             encoder.stdin.write(cv2.cvtColor(image, cv2.COLOR_RGB2YUV_I420).tobytes())
-            truth["frames"].append(_ground_truth(found, k, round(k * 1e9 / fps)))
+            truth["frames"].append(row)
         encoder.stdin.close()
     except BrokenPipeError:
         log.debug("the encoder ended early")

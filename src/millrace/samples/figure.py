@@ -101,6 +101,7 @@ class Body:
         self._low = np.array([np.inf, np.inf])
         self._high = -self._low
         self._torso: Array = np.zeros((0, 2))
+        self._bag: Array = np.zeros((0, 2))
 
     def paint(self, canvas: Canvas, owner: int) -> None:
         """Draw the figure, far limbs first, as owner number `owner`."""
@@ -209,7 +210,8 @@ class Body:
         p = self.points
         top, bottom = p[sk.CHEST] * 0.85 + p[sk.PELVIS] * 0.15 + back, p[sk.CHEST] * 0.3 + p[sk.PELVIS] * 0.7 + back
         r = np.array([0.075 * self.unit])
-        self._fill(capsules(top[None], bottom[None], r, r)[0], shade(self.look.stripes or self.look.shoes, 0.8))
+        self._bag = capsules(top[None], bottom[None], r, r)[0]
+        self._fill(self._bag, shade(self.look.stripes or self.look.shoes, 0.8))
 
     def _head(self) -> None:
         p, look = self.points, self.look
@@ -247,6 +249,21 @@ class Body:
     def box(self) -> tuple[float, float, float, float]:
         """(left, top, right, bottom) of the whole silhouette in pixels, also where it leaves the picture."""
         return (float(self._low[0]), float(self._low[1]), float(self._high[0]), float(self._high[1]))
+
+    def face_box(self) -> tuple[float, float, float, float] | None:
+        """(left, top, right, bottom) of the face in pixels, or None when it is turned away."""
+        if self.forward[2] < 0.2:
+            return None
+        r = 0.058 * self.build.head * self.unit
+        x, y = self.points[sk.HEAD] + (self.forward[:2] * 0.18 - self.up[:2] * 0.12) * r
+        return (float(x - 0.94 * r), float(y - 1.02 * r), float(x + 0.94 * r), float(y + 1.02 * r))
+
+    def bag_box(self) -> tuple[float, float, float, float] | None:
+        """(left, top, right, bottom) of the rucksack in pixels; None without one or when the trunk hides it."""
+        if not len(self._bag) or self._to_view[2, 2] > 0.2:
+            return None
+        (left, top), (right, bottom) = self._bag.min(axis=0), self._bag.max(axis=0)
+        return (float(left), float(top), float(right), float(bottom))
 
     def keypoints(self) -> npt.NDArray[np.float32]:
         """(17, 3) x, y in pixels, and 2 where the body itself does not hide the point, else 1."""

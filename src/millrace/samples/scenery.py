@@ -104,10 +104,28 @@ def _shapes(rng: np.random.Generator, image: Array, count: int, limit: int) -> N
             cv2.fillPoly(image, [points], colour, cv2.LINE_AA)
 
 
-def background(rng: np.random.Generator, width: int, height: int, horizon: int) -> Image:
-    """One still backdrop (H, W, 3) RGB with sky or wall above `horizon` (a row) and ground below it."""
+def _road(rng: np.random.Generator, image: Array, horizon: int) -> None:
+    """Asphalt from a kerb to the lower edge with lane lines across, nearer ones wider apart and thicker."""
+    height, width = image.shape[:2]
+    grey = float(rng.uniform(60, 125))
+    kerb = int(horizon + rng.uniform(0.05, 0.25) * (height - horizon))
+    _gradient(image, kerb, height, (grey, grey, grey + 3), (grey * 1.12, grey * 1.12, grey * 1.12))
+    _rectangle(image, 0, kerb - 0.008 * height, width, 0.016 * height, shade((190, 190, 185), rng.uniform(0.6, 1.1)))
+    paint, dash = shade((235, 235, 225), rng.uniform(0.7, 1.0)), float(rng.uniform(0.04, 0.12)) * width
+    for k in np.linspace(0.2, 0.95, int(rng.integers(2, 6))):
+        y, thick = kerb + k**1.5 * (height - kerb), max(1.0, 0.008 * height * k)
+        step, shift = dash * (0.5 + k), float(rng.uniform(0, 1))
+        for x in np.arange(-shift * step, width, step * 2):
+            _rectangle(image, x, y, step, thick, paint)
+
+
+def background(rng: np.random.Generator, width: int, height: int, horizon: int, fixed: str | None = None) -> Image:
+    """One still backdrop (H, W, 3) RGB with sky or wall above `horizon` (a row) and ground below it.
+
+    fixed: "road" for a street with asphalt; None draws one of STYLES.
+    """
     image = np.zeros((height, width, 3), np.float64)
-    style = STYLES[int(rng.integers(0, len(STYLES)))]
+    style = STYLES[int(rng.integers(0, len(STYLES)))] if fixed is None else "street"
     sky = _colour(rng, 120, 240) if style != "hall" else _colour(rng, 60, 225)
     _gradient(image, 0, horizon, shade(sky, rng.uniform(0.7, 1.1)), sky)
     ground = _colour(rng, 40, 200)
@@ -124,6 +142,8 @@ def background(rng: np.random.Generator, width: int, height: int, horizon: int) 
         _shapes(rng, image, int(rng.integers(3, 14)), horizon)
     if style == "abstract":
         _shapes(rng, image, int(rng.integers(20, 80)), height)
+    if fixed == "road":
+        _road(rng, image, horizon)
     image += _texture(rng, height, width, float(rng.uniform(1.0, 11.0)))
     if rng.random() < 0.5:
         y, x = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j]
@@ -138,8 +158,14 @@ class Prop:
 
     KINDS = ("pole", "bin", "bush", "cone", "sign")
 
-    def __init__(self, rng: np.random.Generator, foot: tuple[float, float], scale: float) -> None:
-        self.kind = self.KINDS[int(rng.integers(0, len(self.KINDS)))]
+    def __init__(
+        self,
+        rng: np.random.Generator,
+        foot: tuple[float, float],
+        scale: float,
+        kinds: tuple[str, ...] = KINDS,
+    ) -> None:
+        self.kind = kinds[int(rng.integers(0, len(kinds)))]
         self.foot, self.scale = foot, scale
         self.colour = _colour(rng)
         self.second = _colour(rng)
@@ -173,3 +199,39 @@ class Prop:
 
 def _box(left: float, top: float, right: float, bottom: float) -> Array:
     return np.array([[left, top], [right, top], [right, bottom], [left, bottom]])
+
+
+NOISE_MARGIN = 64
+
+
+class Film:
+    """The camera's exposure, tint and sensor noise; the noise moves with time, alike for the same seed and moment.
+
+    gains: range of exposures; tints: spread of the three channels' gains.
+    """
+
+    def __init__(
+        self,
+        rng: np.random.Generator,
+        seed: int,
+        width: int,
+        height: int,
+        gains: tuple[float, float] = (0.6, 1.2),
+        tints: float = 0.05,
+    ) -> None:
+        self.seed, self.width, self.height = seed, width, height
+        level = float(rng.uniform(0.5, 7.0))
+        shape = (height + NOISE_MARGIN, width + NOISE_MARGIN, 3)
+        grain = rng.normal(0, level, shape).astype(np.float32)
+        self._noise = (np.clip(grain, 0, 255).astype(np.uint8), np.clip(-grain, 0, 255).astype(np.uint8))
+        gain, tint = float(rng.uniform(*gains)), rng.normal(1.0, tints, 3)
+        self._tone = np.clip(np.arange(256)[:, None] * gain * tint + rng.uniform(-8, 18), 0, 255).astype(np.uint8)
+
+    def expose(self, rgb: Image, t: float) -> Image:
+        """The picture (H, W, 3) as filmed at `t` seconds."""
+        offset = np.random.default_rng([self.seed, int(round(t * 1000)) & 0x7FFFFFFF])
+        y, x = offset.integers(0, NOISE_MARGIN, 2)
+        window = (slice(y, y + self.height), slice(x, x + self.width))
+        toned = cv2.LUT(rgb, self._tone[None])
+        plus, minus = self._noise
+        return cv2.subtract(cv2.add(toned, plus[window]), minus[window]).astype(np.uint8)

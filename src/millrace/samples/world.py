@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from math import atan2, cos, pi, sin
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -19,9 +18,7 @@ from millrace.errors import MillraceError
 from millrace.samples import skeleton as sk
 from millrace.samples.drawing import Array, Canvas
 from millrace.samples.figure import Body, Look, View
-from millrace.samples.scenery import Image, Prop, background
-
-_NOISE_MARGIN = 64
+from millrace.samples.scenery import Film, Image, Prop, background
 
 
 @dataclass
@@ -56,7 +53,9 @@ class Actor(ABC):
         """
 
 
-class _PropActor(Actor):
+class PropActor(Actor):
+    """Something that stands about and is not annotated."""
+
     def __init__(self, prop: Prop) -> None:
         self._prop = prop
 
@@ -69,7 +68,9 @@ class _PropActor(Actor):
 
 
 @dataclass(frozen=True)
-class _Camera:
+class Camera:
+    """A still camera over flat ground: `rise` pixels below the `horizon` for each pixel a metre measures."""
+
     width: int
     height: int
     horizon: float
@@ -80,14 +81,15 @@ class _Camera:
         return (self.width / 2 + x * scale, self.horizon + self.rise * scale)
 
     def pitch(self, scale: float) -> float:
+        """Radians it looks down at what stands where a metre measures `scale` pixels."""
         distance = self.width / scale
         return max(-0.1, min(0.55, atan2(self.rise - 0.9, distance)))
 
 
-class _Figure(Actor):
+class Figure(Actor):
     """A person: crosses the view again and again (a new person each time), walks in rounds, or stands and gestures."""
 
-    def __init__(self, world_seed: int, index: int, count: int, camera: _Camera, scale: float) -> None:
+    def __init__(self, world_seed: int, index: int, count: int, camera: Camera, scale: float) -> None:
         rng = np.random.default_rng([world_seed, 7919, index])
         self._seed, self._index, self._count, self._camera = world_seed, index, count, camera
         self._scale = scale
@@ -132,6 +134,15 @@ class _Figure(Actor):
         return self._where(t)[1]
 
     def draw(self, canvas: Canvas, owner: int, t: float) -> Person | None:
+        shown = self.paint(canvas, owner, t)
+        if shown is None:
+            return None
+        body, track = shown
+        left, top, right, bottom = body.box()
+        return Person((left, top, right - left, bottom - top), body.keypoints(), track)
+
+    def paint(self, canvas: Canvas, owner: int, t: float) -> tuple[Body, int] | None:
+        """Paint the figure; answers with its body and track id, or None when it is out of view."""
         lap, _ = self._lap(t)
         x, scale, heading, walked = self._where(t)
         rng = np.random.default_rng([self._seed, 1299709, self._index, lap + 1])
@@ -146,9 +157,7 @@ class _Figure(Actor):
         if not -reach < foot[0] < self._camera.width + reach or foot[1] - 1.3 * body.unit > self._camera.height:
             return None
         body.paint(canvas, owner)
-        left, top, right, bottom = body.box()
-        track = lap * self._count + self._index + 1
-        return Person((left, top, right - left, bottom - top), body.keypoints(), track)
+        return body, lap * self._count + self._index + 1
 
 
 class World:
@@ -180,20 +189,15 @@ class World:
         smallest, largest = tall or (smallest, largest)
         horizon = height * float(rng.uniform(0.02, 0.45))
         ground = height * float(rng.uniform(0.84, 1.06))
-        camera = _Camera(width, height, horizon, max(0.8, (ground - horizon) / (largest / 1.72)))
+        camera = Camera(width, height, horizon, max(0.8, (ground - horizon) / (largest / 1.72)))
         sizes = np.exp(rng.uniform(np.log(smallest), np.log(largest), count)) / 1.72
-        self.actors: list[Actor] = [_Figure(seed, k, count, camera, float(s)) for k, s in enumerate(sizes)]
+        self.actors: list[Actor] = [Figure(seed, k, count, camera, float(s)) for k, s in enumerate(sizes)]
         for _ in range(int(rng.integers(0, 5))):
             scale = float(np.exp(rng.uniform(np.log(smallest), np.log(largest)))) / 1.72
             x = float(rng.uniform(-0.5, 0.5)) * width / scale
-            self.actors.append(_PropActor(Prop(rng, camera.place(x, scale), scale)))
+            self.actors.append(PropActor(Prop(rng, camera.place(x, scale), scale)))
         self._background = background(rng, width, height, int(horizon))
-        level = float(rng.uniform(0.5, 7.0))
-        shape = (height + _NOISE_MARGIN, width + _NOISE_MARGIN, 3)
-        grain = rng.normal(0, level, shape).astype(np.float32)
-        self._noise = (np.clip(grain, 0, 255).astype(np.uint8), np.clip(-grain, 0, 255).astype(np.uint8))
-        gain, tint = float(rng.uniform(0.6, 1.2)), rng.normal(1.0, 0.05, 3)
-        self._tone = np.clip(np.arange(256)[:, None] * gain * tint + rng.uniform(-8, 18), 0, 255).astype(np.uint8)
+        self._film = Film(rng, seed, width, height)
 
     def frame(self, t: float) -> tuple[Image, list[Person]]:
         """The picture (H, W, 3) RGB uint8 at `t` seconds, and everybody of whom at least a little can be seen."""
@@ -205,7 +209,7 @@ class World:
                 left, top, width, height = person.box
                 found.append((owner, person, canvas.count(owner, (left, top, left + width, top + height))))
         people = [p for owner, person, area in found if (p := self._annotate(canvas, owner, person, area)) is not None]
-        return self._film(canvas.rgb, t), people
+        return self._film.expose(canvas.rgb, t), people
 
     def frames(self, fps: float, count: int, start: float = 0.0) -> Iterator[tuple[Image, list[Person]]]:
         """`count` frames one after the other, `fps` a second, the first at `start` seconds."""
@@ -228,15 +232,6 @@ class World:
             elif not (canvas.owner[max(0, row - 1) : row + 2, max(0, column - 1) : column + 2] == owner).any():
                 point[2] = 1
         return Person((x0, y0, x1 - x0, y1 - y0), points, person.track_id, inside * seen / max(area, 1), person.label)
-
-    def _film(self, rgb: Image, t: float) -> Image:
-        """Exposure, tint and sensor noise; the noise moves with time and is the same for the same moment."""
-        offset = np.random.default_rng([self.seed, int(round(t * 1000)) & 0x7FFFFFFF])
-        y, x = offset.integers(0, _NOISE_MARGIN, 2)
-        window = (slice(y, y + self.height), slice(x, x + self.width))
-        toned = cv2.LUT(rgb, self._tone[None])
-        plus, minus = self._noise
-        return cv2.subtract(cv2.add(toned, plus[window]), minus[window]).astype(np.uint8)
 
 
 def as_array(people: list[Person]) -> tuple[Array, Array, Array]:
