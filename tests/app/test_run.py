@@ -115,6 +115,29 @@ print(sys.argv[1])
     ]
 
 
+@pytest.mark.skipif(REAL_DEEPSTREAM, reason="DeepStream is installed here, its own paths are used")
+def test_elements_written_in_c_find_deepstreams_paths(cli: Cli, tmp_path: Path) -> None:
+    text = """
+import gi
+gi.require_version('Gst', '1.0')
+from gi.repository import Gst
+Gst.init(None)
+path = '/opt/nvidia/deepstream/deepstream/samples/streams/a.h264'
+source = Gst.ElementFactory.make('filesrc')
+source.set_property('location', path)
+print(source.get_property('location'))
+source.set_properties(location=path, blocksize=1000)
+print(source.get_property('location'))
+pipeline = Gst.parse_launch(f'uridecodebin name=d uri="file://{path}" filesrc name=f location={path} ! fakesink')
+print(pipeline.get_by_name('d').get_property('uri'), pipeline.get_by_name('f').get_property('location'))
+source.set_property('name', 'x')
+print(source.get_property('name'))
+"""
+    result = cli("run", script(tmp_path, text))
+    mapped = f"{tmp_path}/home/deepstream/samples/streams/a.h264"
+    assert result.stdout.splitlines() == [mapped, mapped, f"file://{mapped} {mapped}", "x"], result.stderr
+
+
 def test_cuda_answers_no_device_where_there_is_none(cli: Cli, tmp_path: Path) -> None:
     text = """
 from cuda import cudart

@@ -81,7 +81,7 @@ def test_a_fast_source_does_not_push_a_slow_one_out() -> None:
         time.sleep(0.02)  # source 0 has its queue full
         for number in range(2):
             batcher.put(1, frame(number))
-        assert numbers(batcher.take()) == [(0, 0), (0, 1), (1, 0), (1, 1)]
+        assert [numbers(batcher.take()) for _ in range(2)] == [[(0, n), (1, n)] for n in range(2)]
 
 
 def test_an_unfilled_batch_goes_at_the_timeout() -> None:
@@ -92,11 +92,20 @@ def test_an_unfilled_batch_goes_at_the_timeout() -> None:
     assert 0.04 < time.monotonic() - began < 0.5
 
 
-def test_timeout_gives_the_free_places_to_who_has_frames() -> None:
+def test_a_source_gives_one_frame_to_a_batch_however_much_room_there_is() -> None:
     batcher = started(2, batch_size=4, timeout_s=0.02)
-    for number in range(4):
+    with feeding(batcher, {0: 3, 1: 1}):
+        assert [numbers(batcher.take()) for _ in range(3)] == [[(0, 0), (1, 0)], [(0, 1)], [(0, 2)]]
+
+
+def test_a_fast_live_source_does_not_wait_for_a_slow_one() -> None:
+    batcher = started(2, timeout_s=5.0)
+    batcher.live = True
+    for number in range(3):
         batcher.put(0, frame(number))
-    assert numbers(batcher.take()) == [(0, n) for n in range(4)]
+    began = time.monotonic()
+    assert [numbers(batcher.take()) for _ in range(2)] == [[(0, 0)], [(0, 1)]]
+    assert time.monotonic() - began < 1
 
 
 def test_without_timeout_a_batch_waits_until_it_is_full() -> None:
@@ -138,8 +147,8 @@ def test_a_silent_source_holds_up_a_batch_only_for_its_timeout() -> None:
     batcher = started(2, timeout_s=0.02)
     began = time.monotonic()
     with feeding(batcher, {0: 6}):
-        taken = [item for _ in range(3) for item in numbers(batcher.take())]
-    assert taken == [(0, n) for n in range(6)]  # both places of each batch
+        taken = [item for _ in range(6) for item in numbers(batcher.take())]
+    assert taken == [(0, n) for n in range(6)]
     assert time.monotonic() - began < 1
 
 

@@ -7,6 +7,7 @@ import contextlib
 import io
 import linecache
 import os
+import re
 import sys
 import traceback
 import warnings
@@ -36,6 +37,8 @@ _DISTRIBUTIONS = {
 }
 # modules that no index has: parts of the applications' own repository
 _APPLICATION_FOLDERS = {"common": "apps/common of deepstream_python_apps; put that folder beside SCRIPT's"}
+_PATH_IN_TEXT = re.compile(r"(?:file://)?/opt/nvidia/deepstream/deepstream[^\s\"'!;,]*")
+_SETTERS = ("set_property", "set_properties")
 _PATH_FUNCTIONS = ("stat", "lstat", "access", "listdir", "scandir", "mkdir", "chdir")
 
 
@@ -64,6 +67,37 @@ def mapped_files() -> Iterator[None]:
     finally:
         for owner, name, function in saved:
             setattr(owner, name, function)
+
+
+def _mapped_text(text: str) -> str:
+    """A pipeline description with every DeepStream path in it taken through :func:`map_path`."""
+    return _PATH_IN_TEXT.sub(lambda match: map_path(match.group()), text)
+
+
+@contextlib.contextmanager
+def mapped_properties() -> Iterator[None]:
+    """Within this context elements written in C find DeepStream's paths, set from Python, in Millrace's folder."""
+    from gi.repository import GObject, Gst
+
+    owner = GObject.Object
+    saved: list[tuple[Any, str, Any]] = [(owner, name, getattr(owner, name)) for name in _SETTERS]
+    saved.append((Gst, "parse_launch", Gst.parse_launch))
+
+    def set_property(self: Any, name: str, value: Any) -> None:
+        saved[0][2](self, name, map_path(value) if isinstance(value, str) else value)
+
+    def set_properties(self: Any, **values: Any) -> None:
+        saved[1][2](self, **{name: map_path(v) if isinstance(v, str) else v for name, v in values.items()})
+
+    def parse_launch(description: str) -> Any:
+        return saved[2][2](_mapped_text(description))
+
+    try:
+        owner.set_property, owner.set_properties, Gst.parse_launch = set_property, set_properties, parse_launch
+        yield
+    finally:
+        for place, name, function in saved:
+            setattr(place, name, function)
 
 
 def _compile(script: str) -> CodeType:
@@ -134,7 +168,7 @@ def run_script(script: str, arguments: Sequence[str]) -> int:
     sys.modules["__main__"] = module  # for good: threads, pickles and callbacks of the application look there
     sys.argv[:] = [script, *map(map_path, arguments)]
     sys.path.insert(0, str(Path(script).resolve().parent))
-    with mapped_files():
+    with mapped_files(), mapped_properties():
         try:
             exec(code, module.__dict__)
         except KeyboardInterrupt:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from pathlib import Path
 
 from millrace.app.paths import cache_dir, map_path
-from millrace.errors import MillraceError, ModelError
+from millrace.errors import ModelError
 
 CONFIDENCE = 0.25
 NMS_IOU = 0.45
 _DEFAULT_SIZE = 640
+
+log = logging.getLogger("millrace.app")
 
 
 def _network_size(model: Path) -> tuple[int, int]:
@@ -77,7 +80,8 @@ def infer_config(
     try:
         engines.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise MillraceError(f"cannot make the folder for compiled engines {engines}: {error.strerror}") from None
+        log.warning("cannot make the folder %s: compiled engines are not kept (%s)", engines, error.strerror)
+        engines = folder
     config = folder / "pose.txt"
     config.write_text(
         f"""[property]

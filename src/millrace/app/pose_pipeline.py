@@ -127,15 +127,19 @@ class PoseRun:
 
     def _tile_like_source(self, tiler: Any) -> None:
         gst = self._gst
+        sized: set[str] = set()
 
         def on_event(_pad: Any, info: Any) -> Any:
             event = info.get_event()
             if event.type == gst.EventType.CAPS:
                 structure = event.parse_caps().get_structure(0)
                 for name in ("width", "height"):
+                    if name in sized:
+                        continue  # a stream that changes its size is scaled to its first
                     known, pixels = structure.get_int(name)
                     if known:  # even, for 4:2:0 video
                         tiler.set_property(name, pixels + pixels % 2)
+                        sized.add(name)
             return gst.PadProbeReturn.OK
 
         self._sources[0].mux_pad.add_probe(gst.PadProbeType.EVENT_DOWNSTREAM, on_event)
@@ -307,7 +311,7 @@ class PoseRun:
             number = self._source_of(message.src)
             if number is None:
                 self._display.say(f"millrace: warning: {error.message}")
-            elif self._sources[number].ended:
+            elif self._sources[number].broken_off:
                 pass  # what a decoder had not given out when the stream was ended is not lost to damage
             elif error.matches(gst.StreamError.quark(), gst.StreamError.DECODE):
                 self._stream_failed(number, f"{error.message}; what can be decoded is played")

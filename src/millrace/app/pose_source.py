@@ -29,7 +29,8 @@ class Source:
     def __init__(self, number: int, item: Input, stats: StreamStats) -> None:
         self.number = number
         self.item = item
-        self.ended = False
+        self.ended = False  # no more frames come
+        self.broken_off = False  # and not because the source has no more
         self.damaged_frames = 0
         self._stats = stats
         self.element = self._make()
@@ -88,7 +89,7 @@ class Source:
     def end(self) -> bool:
         """Let the stream end at the muxer, whatever the source is doing; returns at once, ``False`` for a timer."""
         if not self.ended:
-            self.ended = True
+            self.ended = self.broken_off = True
             # a pad's events wait for the buffer that it is taking
             threading.Thread(target=self._send_end, name=f"end-{self.number}", daemon=True).start()
         return False

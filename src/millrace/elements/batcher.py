@@ -1,7 +1,7 @@
 """How nvstreammux forms batches: plain Python, no GStreamer.
 
-Producers (one thread a source) put frames; one consumer takes rounds. Sources share a batch fairly: each may give
-``ceil(batch_size / sources)`` frames, more only when the others have nothing by the time that the timeout ends.
+Producers (one thread a source) put frames; one consumer takes rounds. A source gives at most one frame to a batch, as a
+tiled picture shows no more, and a batch is full when every source that still runs has given one.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from ..surface import Surface
 
-GRACE_S = 1.0  # without a timeout a silent source keeps its share of the batch free for this long
+GRACE_S = 1.0  # without a timeout the other sources wait this long for a silent one
 QUEUE_FRAMES = 4
 
 
@@ -69,9 +69,10 @@ class Batcher:
 
     Args:
         batch_size: frames in a full batch; 0 means as many as there are sources.
-        timeout_s: seconds after the first frame of a batch until it goes incomplete; negative waits for a full one.
+        timeout_s: seconds after the first frame of a batch until it goes incomplete; negative means :data:`GRACE_S`.
         sync: form batches of frames with the same running time.
         max_latency_s: with ``sync``, seconds to wait for a source that is late.
+        live: the sources are live: a fast one does not wait for slow ones.
     """
 
     def __init__(
@@ -83,6 +84,7 @@ class Batcher:
         self.max_latency_s = max_latency_s
         self.sources: dict[int, Source] = {}
         self._changed = threading.Condition()
+        self.live = False
         self._stopped = True
         self._held = False
         self.holds = 0  # counts calls of hold(True)
@@ -214,51 +216,45 @@ class Batcher:
         return order[start:] + order[:start]
 
     def _pick(self) -> list[tuple[int, Frame]] | None:
-        picked: list[tuple[int, Frame]] = []
-        taken: dict[int, int] = {}
-        began = 0.0
-        lifted = False
+        picked: dict[int, Frame] = {}
+        deadline = 0.0
         while True:
             if self._stopped:
                 return None
             if self._held:
-                picked, taken, began, lifted = [], {}, 0.0, False
+                picked, deadline = {}, 0.0
                 self._changed.wait()
                 continue
-            active = self._active()
-            size = self.batch_size or max(1, len(active))
-            quota = size if lifted else -(-size // max(1, len(active)))
             progress = False
+            size = self.batch_size or len(self.sources)
             for source in self._rotation():
-                if len(picked) < size and source.frames and taken.get(source.index, 0) < quota:
-                    picked.append((source.index, source.frames.popleft()))
-                    taken[source.index] = taken.get(source.index, 0) + 1
+                if source.frames and source.index not in picked and len(picked) < size:
+                    picked[source.index] = source.frames.popleft()
                     self._next = source.index + 1
                     progress = True
             if progress:
-                began = began or time.monotonic()
+                deadline = deadline or time.monotonic() + (self.timeout_s if self.timeout_s >= 0 else GRACE_S)
                 self._changed.notify_all()
-            if len(picked) >= size or (not self._active() and (picked or self._news())):
+            if picked and self._is_full(picked):
                 break
             if not picked and self._news():
                 break
-            if progress:
-                continue
-            if not picked:
-                self._changed.wait()
-                continue
-            limit = self.timeout_s if self.timeout_s >= 0 else GRACE_S
-            left = began + limit - time.monotonic()
-            if left > 0:
+            if picked and (left := deadline - time.monotonic()) > 0:
                 self._changed.wait(left)
-            elif not lifted:
-                lifted = True
-            elif self.timeout_s >= 0:
+            elif picked:
                 break
             else:
                 self._changed.wait()
-        picked.sort(key=lambda item: item[0])
-        return picked
+        return sorted(picked.items())
+
+    def _is_full(self, picked: dict[int, Frame]) -> bool:
+        """Whether there is nothing to wait for: no more place, or no source that has not given its frame."""
+        if self.batch_size and len(picked) >= self.batch_size:
+            return True
+        if all(source.index in picked for source in self._active()):
+            return True
+        # a live source that has its next frame ready cannot wait for slower ones
+        return self.live and any(source.frames for source in self._active() if source.index in picked)
 
     def _pick_synchronised(self) -> list[tuple[int, Frame]] | None:
         deadline = 0.0

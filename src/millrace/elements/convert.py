@@ -39,6 +39,17 @@ def nearest(structure: Gst.Structure, field: str, wanted: int) -> int:
     return int(fixed.get_int(field)[1])
 
 
+def closest(caps: Gst.Caps, size: tuple[int, int]) -> tuple[Gst.Structure, tuple[int, int]]:
+    """The structure of ``caps`` that allows the size nearest to ``size`` (width, height), and that size."""
+    found: list[tuple[int, Gst.Structure, tuple[int, int]]] = []
+    for index in range(caps.get_size()):
+        structure = caps.get_structure(index)
+        near = nearest(structure, "width", size[0]), nearest(structure, "height", size[1])
+        found.append((abs(near[0] - size[0]) + abs(near[1] - size[1]), structure, near))
+    _, structure, near = min(found, key=lambda item: item[0])
+    return structure, near
+
+
 def only_framerate(structure: Gst.Structure) -> Gst.Caps:
     """Caps of any memory with no more than the frame rate of ``structure``."""
     rate = structure.copy()  # values stay in C: PyGObject leaks the Python objects of fraction ranges
@@ -140,10 +151,9 @@ class NvVideoConvert(NvFilter, Gst.Element):
                 some = allowed.intersect(Gst.Caps.from_string(f"video/x-raw{memory}, format={fmt}"))
                 if some.is_empty():
                     continue
-                width = nearest(some.get_structure(0), "width", natural[0])
-                height = nearest(some.get_structure(0), "height", natural[1])
-                asked = some.get_structure(0).get_string("colorimetry") or ""
-                return self._complete(incoming, video, fmt, nvmm, (width, height), asked)
+                best, size = closest(some, natural)
+                asked = best.get_string("colorimetry") or ""
+                return self._complete(incoming, video, fmt, nvmm, size, asked)
         return None
 
     def _complete(
@@ -193,6 +203,8 @@ class NvVideoConvert(NvFilter, Gst.Element):
 
     def process(self, address: int) -> int | None:
         """Convert every surface of the buffer."""
+        if self.srcpad.check_reconfigure():
+            self._renegotiate()
         source, target = self._in, self._out
         if source is None or target is None:
             _native.mini_object_unref(address)
@@ -211,6 +223,18 @@ class NvVideoConvert(NvFilter, Gst.Element):
         _native.copy_timestamps(address, out)
         _native.mini_object_unref(address)
         return out
+
+    def _renegotiate(self) -> None:
+        """Downstream wants other caps than before, or a property changed what goes out."""
+        caps, now = self.sinkpad.get_current_caps(), self.srcpad.get_current_caps()
+        out = self.set_caps(caps) if caps is not None else None
+        if out is not None and (now is None or not out.is_equal(now)):
+            self.srcpad.push_event(Gst.Event.new_caps(out))
+
+    def property_changed(self, name: str, value: object) -> None:
+        """Crops and flips may change while playing."""
+        if name in ("src-crop", "dest-crop", "flip-method"):
+            self.srcpad.mark_reconfigure()
 
     def _upload(self, address: int, video: nvcaps.VideoCaps) -> Surface:
         strides, offsets, _ = self._layout
@@ -245,7 +269,7 @@ class NvVideoConvert(NvFilter, Gst.Element):
             crop = None
         width, height = target.width, target.height
         source = self._in
-        if source is not None and not self._src_crop and turned(flip, source) == (width, height):
+        if target.nvmm and source is not None and not self._src_crop and turned(flip, source) == (width, height):
             width, height = surface.width, surface.height  # batches of native sizes keep them
         if self._dest_crop is not None:
             canvas = allocate(width, height, target.format, surface.colorimetry, surface)

@@ -17,7 +17,7 @@ from . import _native
 from . import caps as nvcaps
 from ._gst import GObject, Gst
 from .attach import Attacher
-from .base import post_error
+from .base import post_error, post_warning
 from .filter import NvFilter
 from .handle import batch_of
 from .outqueue import OutputQueue
@@ -85,7 +85,8 @@ class NvInfer(NvFilter, Gst.Element):
         self._config_error: MillraceError | None = None
         self._context: InferContext | None = None
         self._attacher: Attacher | None = None
-        self._skipped = 0
+        self._batches = 0
+        self._active: InferConfig | None = None  # what the context was built from
         self._primary = True
         self._late: ThreadPoolExecutor | None = None
         self._output = OutputQueue(self, self.srcpad, self._finish, passing=self._event_passes)
@@ -101,6 +102,8 @@ class NvInfer(NvFilter, Gst.Element):
             self._config = load_infer_config(value)
         except MillraceError as error:
             self._config_error = error  # told when the element starts, on the bus
+        if self._output.running:
+            post_warning(self, f"{value} takes effect when the element starts again, from READY or NULL")
 
     def do_get_property(self, pspec: GObject.ParamSpec) -> Any:
         """Properties that were not set show the configuration file's values."""
@@ -154,6 +157,9 @@ class NvInfer(NvFilter, Gst.Element):
 
     def _start(self) -> None:
         config = self._effective_config()
+        if self._context is not None and self._active != config:
+            self._context.close()
+            self._context = None
         if self._context is None:
             for key in config.no_effect_keys:
                 log.info("%s: %s has no effect on this machine", self.get_name(), key)
@@ -165,7 +171,7 @@ class NvInfer(NvFilter, Gst.Element):
         self._selector = Selector(config, remember=classifies and not self._primary)
         late = classifies and not self._primary and config.classifier_async_mode
         self._late = ThreadPoolExecutor(1, f"{self.get_name()}:late") if late else None
-        self._skipped = 0
+        self._batches = 0
         self._output.start()
 
     # Events --------------------------------------------------------------------------------------------------------
@@ -214,11 +220,12 @@ class NvInfer(NvFilter, Gst.Element):
 
     def _submit(self, batch: Batch) -> _Work:
         context, config = self._context, self._active
-        assert context is not None and batch.meta is not None
-        if self._skipped < config.interval and self._primary:
-            self._skipped += 1
-            return _Work([], [], [])
-        self._skipped = 0
+        assert context is not None and config is not None and batch.meta is not None
+        if self._primary:
+            skip = self._batches % (config.interval + 1) != 0
+            self._batches += 1
+            if skip:
+                return _Work([], [], [])
         frames = batch.meta.frames
         if self._primary:
             targets = [_Target(frame) for frame in frames]

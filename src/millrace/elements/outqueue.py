@@ -42,6 +42,7 @@ class OutputQueue:
         self._changed = threading.Condition()
         self._buffers = 0
         self._busy = False
+        self._epoch = 0  # counts flushes
         self._running = False
         self._thread: threading.Thread | None = None
         self.flow = _native.FLOW_OK
@@ -75,6 +76,11 @@ class OutputQueue:
     def flush(self, flushing: bool) -> None:
         """A flush starts (drop everything) or has ended."""
         with self._changed:
+            if flushing:
+                self._epoch += 1
+            else:
+                while self._busy and self._running:  # what was on its way when the flush began must not pass after it
+                    self._changed.wait()
             self.flow = _native.FLOW_FLUSHING if flushing else _native.FLOW_OK
             self._changed.notify_all()
         if flushing:
@@ -143,6 +149,7 @@ class OutputQueue:
         if self.flow != _native.FLOW_OK:
             _native.mini_object_unref(address)
             return
+        epoch = self._epoch
         try:
             address = self._finish(address, work)
         except Exception as error:
@@ -153,5 +160,6 @@ class OutputQueue:
             flow = int(_native.pad_push(hash(self._pad), address))
         if flow != _native.FLOW_OK:
             with self._changed:
-                self.flow = flow
-                self._changed.notify_all()
+                if epoch == self._epoch:
+                    self.flow = flow
+                    self._changed.notify_all()

@@ -16,8 +16,11 @@ def elements() -> dict[str, tuple[int, type]]:
     from .decoder import NvV4l2Decoder
     from .encoder import NvV4l2H264Enc, NvV4l2H265Enc
     from .infer import NvInfer
+    from .logger import NvDsLogger
+    from .multiurisrcbin import NvMultiUriSrcBin
     from .osd import NvDsOsd
     from .sinks import Nv3dSink, NvEglGlesSink
+    from .streamdemux import NvStreamDemux
     from .streammux import NvStreamMux
     from .tiler import NvMultiStreamTiler
     from .tracker import NvTracker
@@ -27,12 +30,15 @@ def elements() -> dict[str, tuple[int, type]]:
     return {
         "nvv4l2decoder": (primary + 11, NvV4l2Decoder),
         "nvstreammux": (primary, NvStreamMux),
+        "nvstreamdemux": (primary, NvStreamDemux),
         "nvinfer": (primary, NvInfer),
         "nvtracker": (primary, NvTracker),
         "nvmultistreamtiler": (primary, NvMultiStreamTiler),
         "nvvideoconvert": (primary, NvVideoConvert),
         "nvdsosd": (primary, NvDsOsd),
+        "nvdslogger": (primary, NvDsLogger),
         "nvurisrcbin": (int(Gst.Rank.NONE), NvUriSrcBin),
+        "nvmultiurisrcbin": (int(Gst.Rank.NONE), NvMultiUriSrcBin),
         "nvv4l2h264enc": (int(Gst.Rank.NONE), NvV4l2H264Enc),
         "nvv4l2h265enc": (int(Gst.Rank.NONE), NvV4l2H265Enc),
         "nveglglessink": (int(Gst.Rank.NONE), NvEglGlesSink),

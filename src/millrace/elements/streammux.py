@@ -143,6 +143,7 @@ class NvStreamMux(NvElement, Gst.Element):
         batcher.batch_size = self.value("batch-size")
         timeout = self.value("batched-push-timeout")
         batcher.timeout_s = timeout / 1e6 if timeout >= 0 else -1.0
+        batcher.live = bool(self.value("live-source"))
         batcher.sync = self.value("sync-inputs")
         batcher.max_latency_s = self.value("max-latency") / 1e9
         batcher.start()
@@ -303,9 +304,11 @@ class NvStreamMux(NvElement, Gst.Element):
                 except Exception as error:
                     post_error(self, error)
                     flow = _native.FLOW_ERROR
-            if flow != _native.FLOW_OK and not self._flushing and turn.holds == self._batcher.holds:
+            # while downstream flushes, batches are lost and the next one may pass again
+            stopped = flow not in (_native.FLOW_OK, _native.FLOW_FLUSHING)
+            if stopped and not self._flushing and turn.holds == self._batcher.holds:
                 self._flow = flow
-        if self._flow not in (_native.FLOW_FLUSHING, _native.FLOW_EOS, _native.FLOW_ERROR):
+        if self._flow not in (_native.FLOW_EOS, _native.FLOW_ERROR):
             post_error(self, f"{self.get_name()}: downstream refused a batch (flow {self._flow})")
         self._batcher.stop()
 

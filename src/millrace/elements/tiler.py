@@ -40,6 +40,7 @@ class NvMultiStreamTiler(NvFilter, Gst.Element):
         self._canvas: Surface | None = None
         self._geometry: tuple[int, ...] = ()
         self._drawn: set[int] = set()
+        self._size = (0, 0)
 
     # Negotiation ---------------------------------------------------------------------------------------------------
 
@@ -73,13 +74,27 @@ class NvMultiStreamTiler(NvFilter, Gst.Element):
         """One frame a buffer, of the tiler's size."""
         self._video = nvcaps.parse(caps)
         self._canvas = None
-        numerator, denominator = self._video.framerate
+        return self._out_caps(self._video)
+
+    def _out_caps(self, video: nvcaps.VideoCaps) -> Gst.Caps:
+        self._size = self.value("width"), self.value("height")
+        numerator, denominator = video.framerate
         return Gst.Caps.from_string(
-            f"video/x-raw({nvcaps.NVMM}), format=(string){self._video.format}, width=(int){self.value('width')}, "
-            f"height=(int){self.value('height')}, framerate=(fraction){numerator}/{denominator}, batch-size=(int)1, "
+            f"video/x-raw({nvcaps.NVMM}), format=(string){video.format}, width=(int){self._size[0]}, "
+            f"height=(int){self._size[1]}, framerate=(fraction){numerator}/{denominator}, batch-size=(int)1, "
             "num-surfaces-per-frame=(int)1, "
-            f"colorimetry=(string){nvcaps.colorimetry_name(self._video.colorimetry, False)}"
+            f"colorimetry=(string){nvcaps.colorimetry_name(video.colorimetry, False)}"
         )
+
+    def on_sink_event(self, pad: Gst.Pad, event: Gst.Event) -> bool:
+        """A source that leaves the batch gives its tile back."""
+        structure = event.get_structure()
+        if structure is not None and structure.get_name() == "nv-pad-deleted":
+            found, source = structure.get_uint("source-id")
+            if found:
+                self._drawn.discard(source)
+                self._canvas = None
+        return super().on_sink_event(pad, event)
 
     # Data ----------------------------------------------------------------------------------------------------------
 
@@ -120,6 +135,9 @@ class NvMultiStreamTiler(NvFilter, Gst.Element):
         assert batch.meta is not None
         show = self.value("show-source")
         frames = list(batch.meta.frames)
+        if self._video is not None and self._size != (self.value("width"), self.value("height")):
+            self.srcpad.push_event(Gst.Event.new_caps(self._out_caps(self._video)))  # changed while playing
+        newest = {frame.pad_index: frame for frame in frames}
         self._drawn |= {frame.pad_index for frame in frames}
         rows, columns = (1, 1) if show >= 0 else self._grid(max(self._drawn, default=0) + 1)
         geometry = (rows, columns, show, self.value("width"), self.value("height"))
@@ -130,7 +148,7 @@ class NvMultiStreamTiler(NvFilter, Gst.Element):
         canvas = canvas.writable()
         method = INTERPOLATION_NAMES[int(self.value("interpolation-method"))]
         for frame in frames:
-            if show >= 0 and frame.pad_index != show:
+            if (show >= 0 and frame.pad_index != show) or newest[frame.pad_index] is not frame:
                 nvds_remove_frame_meta_from_batch(batch.meta, frame)
                 continue
             surface = batch.surfaces[frame.batch_id]

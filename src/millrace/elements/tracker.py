@@ -13,6 +13,7 @@ from ..track import IouTracker
 from . import caps as nvcaps
 from ._gst import Gst
 from .filter import NvFilter
+from .pastframes import PastFrames
 from .properties import properties_of
 
 log = logging.getLogger("millrace.track")
@@ -40,12 +41,13 @@ class NvTracker(NvFilter, Gst.Element):
     def __init__(self) -> None:
         super().__init__()
         self._tracker = IouTracker()
+        self._past = PastFrames()
         self._classes: set[int] | None = None
 
     def do_change_state(self, transition: Gst.StateChange) -> Gst.StateChangeReturn:
         """Start with no tracks."""
         if transition == Gst.StateChange.READY_TO_PAUSED:
-            self._tracker = IouTracker()
+            self._tracker, self._past = IouTracker(), PastFrames()
             wanted = self.value("operate-on-class-ids")
             self._classes = {int(p) for p in wanted.replace(":", ";").split(";") if p.strip()} if wanted else None
             library = self.value("ll-lib-file")
@@ -68,6 +70,7 @@ class NvTracker(NvFilter, Gst.Element):
             found, source = structure.get_uint("source-id")
             if found:
                 self._tracker.remove_stream(source)
+                self._past.forget(source)
         return super().on_sink_event(pad, event)
 
     def process(self, address: int) -> int | None:
@@ -76,6 +79,7 @@ class NvTracker(NvFilter, Gst.Element):
         assert batch.meta is not None
         for frame in batch.meta.frames:
             self._track(frame)
+        self._past.attach(batch.meta)
         return address
 
     def _track(self, frame: NvDsFrameMeta) -> None:
@@ -93,7 +97,12 @@ class NvTracker(NvFilter, Gst.Element):
             item.tracker_confidence = 1.0
             place = item.tracker_bbox_info.org_bbox_coords
             place.left, place.top, place.width, place.height = box
+            rect = (box[0], box[1], box[2], box[3])
+            self._past.note(
+                frame.source_id, frame.frame_num, track, rect, item.confidence, item.class_id, item.obj_label
+            )
             self._caption(item, track if show else None)
+        self._past.tidy(frame.source_id, frame.frame_num)
 
     @staticmethod
     def _caption(item: NvDsObjectMeta, track: int | None) -> None:

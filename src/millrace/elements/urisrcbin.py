@@ -1,4 +1,4 @@
-"""nvurisrcbin: a file, stream or camera by its URI, decoded to surfaces; files may loop."""
+"""nvurisrcbin: a file, stream or camera by its URI, decoded to surfaces; files may loop, RTSP sources come back."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ import weakref
 from . import _native
 from . import caps as nvcaps
 from ._gst import GLib, Gst
-from .base import NvBin, make_element, post_error
+from .base import NvBin, make_element, post_error, post_warning
 from .properties import properties_of
+from .reconnect import Watchdog
 
 log = logging.getLogger("millrace.elements")
 
@@ -33,38 +34,55 @@ class NvUriSrcBin(NvBin, Gst.Bin):
 
     def __init__(self) -> None:
         super().__init__()
-        self._decode = self.make("uridecodebin")
-        self._decode.connect("pad-added", NvUriSrcBin._on_pad_added)
-        self._decode.connect("source-setup", NvUriSrcBin._on_source_setup)
-        self._select_streams()
+        self._decode = self._make_decode()
+        self._watchdog: Watchdog | None = None
+        self._again = False  # whether the URI was opened again
         self._base = 0  # running time of the passes before this one, in nanoseconds
         self._end = 0
         self._loops = 0
         self._failure = ""
+
+    def _make_decode(self) -> Gst.Element:
+        decode = self.make("uridecodebin")
+        decode.connect("pad-added", NvUriSrcBin._on_pad_added)
+        decode.connect("source-setup", NvUriSrcBin._on_source_setup)
+        self._select_streams(decode)
+        return decode
 
     def property_changed(self, name: str, value: object) -> None:
         """The URI goes on to uridecodebin."""
         if name == "uri":
             self._decode.set_property("uri", value)
         elif name == "disable-audio":
-            self._select_streams()
+            self._select_streams(self._decode)
 
     def do_change_state(self, transition: Gst.StateChange) -> Gst.StateChangeReturn:
         """Start anew."""
         if transition == Gst.StateChange.NULL_TO_READY:
             self._base = self._end = self._loops = 0
             self._failure = ""
+            self._again = False
             if not self.value("uri"):
                 post_error(self, f"{self.get_name()}: uri is not set; it names a file:///, rtsp:// or other source")
                 return Gst.StateChangeReturn.FAILURE
+        elif transition == Gst.StateChange.READY_TO_PAUSED:
+            self._watch()
+        elif transition == Gst.StateChange.PAUSED_TO_READY and self._watchdog is not None:
+            self._watchdog.stop()
+            self._watchdog = None
         return Gst.Bin.do_change_state(self, transition)
 
     def do_handle_message(self, message: Gst.Message) -> None:
         """An error from inside names the URI, once."""
+        if self._again and message.type in (Gst.MessageType.ASYNC_START, Gst.MessageType.ASYNC_DONE):
+            return  # a new connection's own state changes must not take this bin out of PLAYING
         if message.type == Gst.MessageType.ERROR and message.src is not self:
             error, details = message.parse_error()
             if self._failure and error.matches(Gst.CoreError.quark(), Gst.CoreError.STATE_CHANGE):
                 return  # the consequence of the error before
+            if self._watchdog is not None:
+                log.info("%s: %s: %s", self.get_name(), self.value("uri"), error.message)
+                return  # the watchdog connects again
             reason = (details or "").rpartition("\n")[2].strip()
             text = f"{self.value('uri')}: {error.message}"
             if reason and reason not in text:
@@ -76,12 +94,12 @@ class NvUriSrcBin(NvBin, Gst.Bin):
             message = Gst.Message.new_error(message.src, named, details or "")
         Gst.Bin.do_handle_message(self, message)
 
-    def _select_streams(self) -> None:
+    def _select_streams(self, decode: Gst.Element) -> None:
         """Without audio, do not even decode it."""
         video = "video/x-raw(ANY)"
         quiet = bool(self.value("disable-audio"))
-        self._decode.set_property("caps", Gst.Caps.from_string(video if quiet else f"{video}; audio/x-raw(ANY)"))
-        self._decode.set_property("expose-all-streams", not quiet)
+        decode.set_property("caps", Gst.Caps.from_string(video if quiet else f"{video}; audio/x-raw(ANY)"))
+        decode.set_property("expose-all-streams", not quiet)
 
     # Sources -------------------------------------------------------------------------------------------------------
 
@@ -106,6 +124,8 @@ class NvUriSrcBin(NvBin, Gst.Bin):
             return
         caps = pad.get_current_caps() or pad.query_caps(None)
         media = caps.get_structure(0).get_name()
+        if self._watchdog is not None and self._plug_again(pad, media):
+            return
         if media.startswith("video/"):
             self._expose(pad, "vsrc_%u", f"vsrc_{self._count('vsrc_')}")
         elif media.startswith("audio/") and not self.value("disable-audio"):
@@ -121,6 +141,8 @@ class NvUriSrcBin(NvBin, Gst.Bin):
         if self.value("file-loop") and str(self.value("uri")).startswith("file:"):
             events = Gst.PadProbeType.EVENT_DOWNSTREAM | Gst.PadProbeType.EVENT_FLUSH
             pad.add_probe(events | Gst.PadProbeType.BUFFER, self._make_loop_probe())
+        if self._watchdog is not None:
+            self._watch_data(pad)
         ghost.set_active(True)
         self.add_pad(ghost)
 
@@ -131,6 +153,99 @@ class NvUriSrcBin(NvBin, Gst.Bin):
         self.add(sink)
         sink.sync_state_with_parent()
         pad.link(sink.get_static_pad("sink"))
+
+    # RTSP sources that fail ----------------------------------------------------------------------------------------
+
+    def _watch(self) -> None:
+        """With a reconnect interval, an RTSP source that falls silent is opened again."""
+        interval = self.value("rtsp-reconnect-interval")
+        if not interval or not str(self.value("uri")).startswith(("rtsp:", "rtsps:", "rtspt:", "rtspu:")):
+            return
+        owner = weakref.ref(self)  # the watchdog's thread must not keep the bin alive
+
+        def running() -> bool:
+            alive = owner()
+            return alive is not None and alive.target_state == Gst.State.PLAYING
+
+        def connect(attempt: int) -> None:
+            alive = owner()
+            if alive is not None:
+                alive._connect_again(attempt)
+
+        def give_up() -> None:
+            alive = owner()
+            if alive is not None:
+                alive._give_up()
+
+        first, attempts = self.value("init-rtsp-reconnect-interval"), self.value("rtsp-reconnect-attempts")
+        self._watchdog = Watchdog(interval, first, attempts, connect, give_up, running)
+        self._watchdog.start(f"{self.get_name()}:watch")
+
+    def _connect_again(self, attempt: int) -> None:
+        """Replace what opens the URI; the pads of this bin stay, so nothing downstream is disturbed."""
+        watchdog = self._watchdog
+        if watchdog is None:
+            return
+        most = watchdog.attempts
+        post_warning(
+            self,
+            f"{self.value('uri')}: no data for {watchdog.limit:g} s, connecting again (attempt {attempt}"
+            f"{f' of {most}' if most >= 0 else ''})",
+        )
+        self._again = True
+        old = self._decode
+        old.set_locked_state(True)
+        for ghost in self.srcpads:
+            ghost.set_target(None)
+        old.set_state(Gst.State.NULL)
+        self.remove(old)
+        self._decode = self._make_decode()
+        self._decode.set_property("uri", self.value("uri"))
+        self._decode.set_state(Gst.State.PAUSED)
+        self._decode.set_state(Gst.State.PLAYING)  # a live uridecodebin stays in PAUSED when asked for this at once
+
+    def _give_up(self) -> None:
+        """All attempts have failed: this source has ended, the others of the pipeline go on."""
+        watchdog = self._watchdog
+        attempts = watchdog.attempts if watchdog is not None else 0
+        text = f"{self.value('uri')}: no data after {attempts} attempts to connect again; giving up"
+        if not self.srcpads:
+            post_error(self, text)
+            return
+        post_warning(self, text)
+        for ghost in self.srcpads:
+            ghost.push_event(Gst.Event.new_eos())
+
+    def _plug_again(self, pad: Gst.Pad, media: str) -> bool:
+        """Give the stream of a new connection to the pad that showed the one before."""
+        prefix = "vsrc_" if media.startswith("video/") else "asrc_"
+        for ghost in self.srcpads:
+            if ghost.get_name().startswith(prefix) and ghost.get_target() is None:
+                self._watch_data(pad)
+                return bool(ghost.set_target(pad))
+        return False
+
+    def _watch_data(self, pad: Gst.Pad) -> None:
+        """Tell the watchdog of each frame; the end of a connection is not the end of the stream."""
+        owner = weakref.ref(self)
+
+        def probe(_pad: Gst.Pad, info: Gst.PadProbeInfo) -> Gst.PadProbeReturn:
+            alive = owner()
+            watchdog = alive._watchdog if alive is not None else None
+            if alive is None or watchdog is None:
+                return Gst.PadProbeReturn.OK
+            if info.type & Gst.PadProbeType.BUFFER:
+                tried = watchdog.data()
+                if tried:
+                    log.info(
+                        "%s: %s: data again after %d attempts (%d interruptions so far)",
+                        alive.get_name(), alive.value("uri"), tried, watchdog.reconnects,
+                    )  # fmt: skip
+            elif info.get_event().type == Gst.EventType.EOS:
+                return Gst.PadProbeReturn.DROP
+            return Gst.PadProbeReturn.OK
+
+        pad.add_probe(Gst.PadProbeType.BUFFER | Gst.PadProbeType.EVENT_DOWNSTREAM, probe)
 
     # Looping -------------------------------------------------------------------------------------------------------
 
