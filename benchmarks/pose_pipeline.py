@@ -4,8 +4,8 @@
 
 All figures come from one run of one process on the same machine: the raw engine alone (the same asynchronous settings
 as nvinfer's, a picture that is already pre-processed), then decode + nvstreammux + nvinfer into fakesink, then with
-tracker, tiler, OSD and x264 behind. The engine is measured just before and just after each pipeline, and a ratio is that
-of the pipeline to the mean of the two, so that a machine whose speed drifts does not favour one side.
+tracker, tiler, OSD and x264 behind. The engine is measured just before and just after each pipeline, and a ratio is
+that of the pipeline to the mean of the two, so that a machine whose speed drifts does not favour one side.
 """
 
 from __future__ import annotations
