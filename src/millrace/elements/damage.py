@@ -65,8 +65,8 @@ class DamageWatch:
 
     def _tell(self, lost: int) -> None:
         owner = self._owner()
-        if owner is None:
-            return
+        if owner is None or int(owner.value("skip-frames")):
+            return  # frames that were to be skipped are no loss
         text = f"{lost} of {self._units} frames could not be decoded: the stream is damaged there"
         error = GLib.Error.new_literal(Gst.StreamError.quark(), text, int(Gst.StreamError.DECODE))
         owner.post_message(Gst.Message.new_warning(owner, error, owner.get_path_string()))

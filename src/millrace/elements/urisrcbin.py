@@ -40,12 +40,16 @@ class NvUriSrcBin(NvBin, Gst.Bin):
         self._base = 0  # running time of the passes before this one, in nanoseconds
         self._end = 0
         self._loops = 0
+        self._seek = 0  # sequence number of the seek that starts the file over
+        self._passed: set[str] = set()  # pads whose pass of the file has ended
         self._failure = ""
 
     def _make_decode(self) -> Gst.Element:
         decode = self.make("uridecodebin")
         decode.connect("pad-added", NvUriSrcBin._on_pad_added)
+        decode.connect("pad-removed", NvUriSrcBin._on_pad_removed)
         decode.connect("source-setup", NvUriSrcBin._on_source_setup)
+        decode.connect("deep-element-added", NvUriSrcBin._on_element_added)
         self._select_streams(decode)
         return decode
 
@@ -59,13 +63,14 @@ class NvUriSrcBin(NvBin, Gst.Bin):
     def do_change_state(self, transition: Gst.StateChange) -> Gst.StateChangeReturn:
         """Start anew."""
         if transition == Gst.StateChange.NULL_TO_READY:
-            self._base = self._end = self._loops = 0
             self._failure = ""
             self._again = False
             if not self.value("uri"):
                 post_error(self, f"{self.get_name()}: uri is not set; it names a file:///, rtsp:// or other source")
                 return Gst.StateChangeReturn.FAILURE
         elif transition == Gst.StateChange.READY_TO_PAUSED:
+            self._base = self._end = self._loops = self._seek = 0
+            self._passed.clear()
             self._watch()
         elif transition == Gst.StateChange.PAUSED_TO_READY and self._watchdog is not None:
             self._watchdog.stop()
@@ -124,7 +129,7 @@ class NvUriSrcBin(NvBin, Gst.Bin):
             return
         caps = pad.get_current_caps() or pad.query_caps(None)
         media = caps.get_structure(0).get_name()
-        if self._watchdog is not None and self._plug_again(pad, media):
+        if self._plug_again(pad, media):
             return
         if media.startswith("video/"):
             self._expose(pad, "vsrc_%u", f"vsrc_{self._count('vsrc_')}")
@@ -133,18 +138,40 @@ class NvUriSrcBin(NvBin, Gst.Bin):
         else:
             self._discard(pad)
 
+    @staticmethod
+    def _on_pad_removed(decode: Gst.Element, pad: Gst.Pad) -> None:
+        """Stopped, or opened anew: this bin's pads stay for the next stream of their kind."""
+        self = decode.get_parent()
+        for ghost in self.srcpads if self is not None else ():
+            if ghost.get_target() is pad:
+                ghost.set_target(None)
+
+    @staticmethod
+    def _on_element_added(decode: Gst.Element, _bin: Gst.Element, element: Gst.Element) -> None:
+        """Hand decoding settings to the decoder."""
+        self = decode.get_parent()
+        factory = element.get_factory()
+        if self is None or factory is None or factory.get_name() != "nvv4l2decoder":
+            return
+        element.set_property("skip-frames", int(self.value("dec-skip-frames")))
+        element.set_property("drop-frame-interval", self.value("drop-frame-interval"))
+        element.set_property("low-latency-mode", bool(self.value("low-latency-mode")))
+
     def _count(self, prefix: str) -> int:
         return sum(pad.get_name().startswith(prefix) for pad in self.srcpads)
 
     def _expose(self, pad: Gst.Pad, template: str, name: str) -> None:
         ghost = Gst.GhostPad.new_from_template(name, pad, self.get_pad_template(template))
+        self._add_probes(pad)
+        ghost.set_active(True)
+        self.add_pad(ghost)
+
+    def _add_probes(self, pad: Gst.Pad) -> None:
         if self.value("file-loop") and str(self.value("uri")).startswith("file:"):
             events = Gst.PadProbeType.EVENT_DOWNSTREAM | Gst.PadProbeType.EVENT_FLUSH
             pad.add_probe(events | Gst.PadProbeType.BUFFER, self._make_loop_probe())
         if self._watchdog is not None:
             self._watch_data(pad)
-        ghost.set_active(True)
-        self.add_pad(ghost)
 
     def _discard(self, pad: Gst.Pad) -> None:
         """Let a stream that nobody wants run into nothing."""
@@ -217,11 +244,11 @@ class NvUriSrcBin(NvBin, Gst.Bin):
             ghost.push_event(Gst.Event.new_eos())
 
     def _plug_again(self, pad: Gst.Pad, media: str) -> bool:
-        """Give the stream of a new connection to the pad that showed the one before."""
+        """Give a stream to the pad that showed one of its kind before."""
         prefix = "vsrc_" if media.startswith("video/") else "asrc_"
         for ghost in self.srcpads:
             if ghost.get_name().startswith(prefix) and ghost.get_target() is None:
-                self._watch_data(pad)
+                self._add_probes(pad)
                 return bool(ghost.set_target(pad))
         return False
 
@@ -272,26 +299,32 @@ class NvUriSrcBin(NvBin, Gst.Bin):
 
     def _loop_event(self, pad: Gst.Pad, event: Gst.Event) -> Gst.PadProbeReturn:
         if event.type == Gst.EventType.EOS:
-            threading.Thread(target=self._rewind, name=f"{self.get_name()}:loop", daemon=True).start()
+            self._passed.add(pad.get_name())
+            if len(self._passed) >= sum(ghost.get_target() is not None for ghost in self.srcpads):
+                self._passed.clear()  # all streams of the file have come to its end
+                threading.Thread(target=self._rewind, name=f"{self.get_name()}:loop", daemon=True).start()
             return Gst.PadProbeReturn.DROP
-        if not self._loops:
-            if event.type == Gst.EventType.SEGMENT:
-                self._note_end(event)
-            return Gst.PadProbeReturn.OK
         if event.type in (Gst.EventType.FLUSH_START, Gst.EventType.FLUSH_STOP):
-            return Gst.PadProbeReturn.DROP
-        if event.type == Gst.EventType.SEGMENT:
-            segment = Gst.Segment()
-            event.copy_segment(segment)
-            if segment.base == self._base:
-                return Gst.PadProbeReturn.OK  # the replacement, on its way through this probe
-            segment.base = self._base
-            segment.start += self._base
-            if segment.stop != Gst.CLOCK_TIME_NONE:
-                segment.stop += self._base
-            pad.push_event(Gst.Event.new_segment(segment))
-            return Gst.PadProbeReturn.DROP
-        return Gst.PadProbeReturn.OK
+            if self._seek and event.get_seqnum() == self._seek:
+                return Gst.PadProbeReturn.DROP
+            self._base = self._loops = 0  # the application's own seek: running time starts again
+            self._passed.clear()
+            return Gst.PadProbeReturn.OK
+        if event.type != Gst.EventType.SEGMENT:
+            return Gst.PadProbeReturn.OK
+        if not self._loops:
+            self._note_end(event)
+            return Gst.PadProbeReturn.OK
+        segment = Gst.Segment()
+        event.copy_segment(segment)
+        if segment.base == self._base:
+            return Gst.PadProbeReturn.OK  # the replacement, on its way through this probe
+        segment.base = self._base
+        segment.start += self._base
+        if segment.stop != Gst.CLOCK_TIME_NONE:
+            segment.stop += self._base
+        pad.push_event(Gst.Event.new_segment(segment))
+        return Gst.PadProbeReturn.DROP
 
     def _note_end(self, event: Gst.Event) -> None:
         segment = Gst.Segment()
@@ -303,5 +336,8 @@ class NvUriSrcBin(NvBin, Gst.Bin):
         found, duration = self._decode.query_duration(Gst.Format.TIME)
         self._base += duration if found and duration > 0 else self._end
         self._loops += 1
-        if not self._decode.seek_simple(Gst.Format.TIME, Gst.SeekFlags.FLUSH | Gst.SeekFlags.KEY_UNIT, 0):
+        flags = Gst.SeekFlags.FLUSH | Gst.SeekFlags.KEY_UNIT
+        seek = Gst.Event.new_seek(1.0, Gst.Format.TIME, flags, Gst.SeekType.SET, 0, Gst.SeekType.NONE, 0)
+        self._seek = seek.get_seqnum()
+        if not self._decode.send_event(seek) and self.target_state >= Gst.State.PAUSED:
             post_error(self, f"{self.get_name()}: {self.value('uri')} cannot seek, so file-loop cannot start it over")
