@@ -161,3 +161,16 @@ def test_sinks_without_a_display(sink: str, source: str, monkeypatch: pytest.Mon
     outcome = play(f"{start} ! {sink} sync=false qos=false")
     assert outcome.ok, outcome
     assert time.monotonic() - began < 0.3
+
+
+@pytest.mark.parametrize("wanted", [False, True])
+def test_metadata_passes_an_encoder_only_when_asked_for(wanted: bool) -> None:
+    description = (
+        "videotestsrc num-buffers=3 ! video/x-raw,format=NV12,width=64,height=48 ! nvvideoconvert ! "
+        "video/x-raw(memory:NVMM) ! m.sink_0 nvstreammux name=m batch-size=1 width=64 height=48 ! "
+        f"nvv4l2h264enc copy-meta={str(wanted).lower()} ! fakesink name=out"
+    )
+    seen: list[bool] = []
+    outcome = play(description, {"out:sink": lambda batch, _buffer: seen.append(batch is not None)})
+    assert outcome.ok, outcome
+    assert seen == [wanted] * 3

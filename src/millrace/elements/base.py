@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -201,3 +201,17 @@ def guarded(method: Callable[..., bool]) -> Callable[..., bool]:
             return False
 
     return call
+
+
+def requested_index(name: str | None, prefix: str, taken: Collection[int]) -> int | None:
+    """The number of a requested pad: of its name, or the first free one; ``None`` when it cannot be had.
+
+    Args:
+        name: such as ``"sink_3"``, or ``None`` for any.
+        prefix: of the template's names, such as ``"sink_"``.
+        taken: numbers in use.
+    """
+    if name is None:
+        return next(index for index in range(len(taken) + 1) if index not in taken)
+    number = name.removeprefix(prefix)
+    return int(number) if number.isdecimal() and int(number) not in taken else None

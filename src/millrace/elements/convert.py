@@ -101,6 +101,7 @@ class NvVideoConvert(NvFilter, Gst.Element):
         self._src_crop: Rect | None = None
         self._dest_crop: Rect | None = None
         self._warned = False
+        self.carries_metadata = True  # into system memory; an encoder would deep-copy it for each frame
 
     # Negotiation ---------------------------------------------------------------------------------------------------
 
@@ -258,7 +259,8 @@ class NvVideoConvert(NvFilter, Gst.Element):
         with _native.mapped(out, _native.MAP_WRITE) as view:
             if batch.surfaces:
                 batch.surfaces[0].download(view, strides, offsets)
-        attach(out, batch)
+        if self.carries_metadata:
+            attach(out, batch)
         return out
 
     def _convert(self, surface: Surface, target: nvcaps.VideoCaps) -> Surface:

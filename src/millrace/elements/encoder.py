@@ -16,6 +16,19 @@ _IDS = {1: "ultrafast", 2: "superfast", 3: "veryfast", 4: "faster", 5: "fast", 6
 _VARIABLE, _CONSTANT_QP = 0, 2
 
 
+_H264 = "video/x-h264, stream-format=(string)byte-stream, alignment=(string)au"
+_H265 = "video/x-h265, stream-format=(string)byte-stream, alignment=(string)au"
+
+
+def _templates(out_caps: str) -> tuple[Gst.PadTemplate, Gst.PadTemplate]:
+    """Surfaces in, a byte stream out."""
+    out = Gst.Caps.from_string(out_caps)
+    return (
+        Gst.PadTemplate.new("sink", Gst.PadDirection.SINK, Gst.PadPresence.ALWAYS, _SINK_CAPS),
+        Gst.PadTemplate.new("src", Gst.PadDirection.SRC, Gst.PadPresence.ALWAYS, out),
+    )
+
+
 class _Encoder(NvBin):
     """What both encoders share: download, encode, byte-stream caps; properties that may change while playing."""
 
@@ -28,6 +41,7 @@ class _Encoder(NvBin):
         raw = self.make("capsfilter", caps=Gst.Caps.from_string("video/x-raw, format=I420"))
         self._encoder = self.make(self._factory)
         self._filter = self.make("capsfilter", caps=Gst.Caps.from_string(self._out_caps))
+        self._convert = convert
         convert.link(raw)
         raw.link(self._encoder)
         self._encoder.link(self._filter)
@@ -58,6 +72,7 @@ class _Encoder(NvBin):
         return _LEVELS[int(self.value("preset-level"))] if "preset-level" in self._set_by_user else "superfast"
 
     def _configure(self) -> None:
+        self._convert.carries_metadata = bool(self.value("copy-meta"))
         encoder = self._encoder
         encoder.set_property("bitrate", max(1, self.value("bitrate") // 1000))
         encoder.set_property("speed-preset", self._preset())
@@ -76,18 +91,10 @@ class NvV4l2H264Enc(_Encoder, Gst.Bin):
         "Encodes surfaces to H.264 with x264",
         "Millrace",
     )
-    __gsttemplates__ = (
-        Gst.PadTemplate.new("sink", Gst.PadDirection.SINK, Gst.PadPresence.ALWAYS, _SINK_CAPS),
-        Gst.PadTemplate.new(
-            "src",
-            Gst.PadDirection.SRC,
-            Gst.PadPresence.ALWAYS,
-            Gst.Caps.from_string("video/x-h264, stream-format=(string)byte-stream, alignment=(string)au"),
-        ),
-    )
+    __gsttemplates__ = _templates(_H264)
     __gproperties__ = properties_of("nvv4l2h264enc")
     _factory = "x264enc"
-    _out_caps = "video/x-h264, stream-format=byte-stream, alignment=au"
+    _out_caps = _H264
     _PROFILES: ClassVar[dict[int, str]] = {0: "baseline", 2: "main", 4: "high"}
 
     def _configure(self) -> None:
@@ -121,15 +128,7 @@ class NvV4l2H265Enc(_Encoder, Gst.Bin):
         "Encodes surfaces to H.265 with x265",
         "Millrace",
     )
-    __gsttemplates__ = (
-        Gst.PadTemplate.new("sink", Gst.PadDirection.SINK, Gst.PadPresence.ALWAYS, _SINK_CAPS),
-        Gst.PadTemplate.new(
-            "src",
-            Gst.PadDirection.SRC,
-            Gst.PadPresence.ALWAYS,
-            Gst.Caps.from_string("video/x-h265, stream-format=(string)byte-stream, alignment=(string)au"),
-        ),
-    )
+    __gsttemplates__ = _templates(_H265)
     __gproperties__ = properties_of("nvv4l2h265enc")
     _factory = "x265enc"
-    _out_caps = "video/x-h265, stream-format=byte-stream, alignment=au"
+    _out_caps = _H265

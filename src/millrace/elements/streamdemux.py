@@ -14,7 +14,7 @@ from ..surface import Surface
 from . import _native, events
 from . import caps as nvcaps
 from ._gst import Gst
-from .base import NvElement, guarded
+from .base import NvElement, guarded, requested_index
 from .handle import batch_of, new_handle
 from .muxinput import GIVES_PADS_AWAY
 from .properties import properties_of
@@ -89,14 +89,8 @@ class NvStreamDemux(NvElement, Gst.Element):
     def do_request_new_pad(self, template: Gst.PadTemplate, name: str | None, caps: Gst.Caps | None) -> Gst.Pad | None:
         """A pad for the source of that number; the first free number without a name."""
         with self._lock:
-            if name is None:
-                index = next(i for i in range(len(self._outputs) + 1) if i not in self._outputs)
-            else:
-                try:
-                    index = int(name.removeprefix("src_"))
-                except ValueError:
-                    return None
-            if index in self._outputs:
+            index = requested_index(name, "src_", self._outputs)
+            if index is None:
                 return None
             pad = self.new_pad("src_%u", f"src_{index}")
             pad.set_query_function_full(guarded(NvStreamDemux.on_src_query))

@@ -17,7 +17,7 @@ from ..surface import Surface
 from . import _native, events
 from . import caps as nvcaps
 from ._gst import Gst
-from .base import NvElement, guarded, post_error
+from .base import NvElement, guarded, post_error, requested_index
 from .batcher import Batcher, Frame, Round
 from .convert import INTERPOLATION_NAMES
 from .handle import batch_of, new_handle
@@ -75,14 +75,8 @@ class NvStreamMux(NvElement, Gst.Element):
     def do_request_new_pad(self, template: Gst.PadTemplate, name: str | None, caps: Gst.Caps | None) -> Gst.Pad | None:
         """A new source joins."""
         with self._lock:
-            if name is None:
-                index = next(i for i in range(len(self._inputs) + 1) if i not in self._inputs)
-            else:
-                try:
-                    index = int(name.removeprefix("sink_"))
-                except ValueError:
-                    return None
-            if index in self._inputs:
+            index = requested_index(name, "sink_", self._inputs)
+            if index is None:
                 return None
             pad = self.new_pad("sink_%u", f"sink_{index}")
             self.take_buffers(pad)
