@@ -1,11 +1,12 @@
-"""What INT8 costs and saves: a detector in FP32 and in INT8 by a calibration cache, on frames that are new to it.
+"""What INT8 costs and saves: networks in FP32 and in INT8 by a calibration cache, on frames that are new to them.
 
-    python benchmarks/int8.py MODEL.onnx|CONFIG --frames VIDEO|FOLDER ... [--calibrate-with VIDEO|FOLDER ...]
-    python benchmarks/int8.py CONFIG --street 20 [--calib C]
+    python benchmarks/int8.py MODEL.onnx|CONFIG ... --frames VIDEO|FOLDER ... [--calibrate-with VIDEO|FOLDER ...]
+    python benchmarks/int8.py CONFIG ... --street 20 [--calib C] [--batch N]
 
 The FP32 detections of at least the threshold stand for the truth: the agreement is the mean average precision at an
-overlap of 0.5 (and 0.75) that the INT8 detections reach against them. With --street, for the sample detector, both are
-held against the exact truth of generated streets that were never trained on. Speeds are the engine alone.
+overlap of 0.5 (and 0.75) that the INT8 detections reach against them. With --street, for the sample detector and the
+sample classifiers, both are held against the exact truth of generated streets that were never trained on; a classifier
+sees the true boxes of vehicles. Speeds are the engine alone.
 """
 
 from __future__ import annotations
@@ -19,12 +20,13 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from millrace.config import InferConfig, NetworkMode, load_infer_config, parse_infer_config
+from millrace.config import InferConfig, NetworkMode, NetworkType, load_infer_config, parse_infer_config
 from millrace.infer import Detections, InferContext, InferItem, benchmark_engine
 from millrace.infer.calibrate import METHODS, calibrate, read_frames
 from millrace.infer.model import MODEL_SUFFIXES, resolve_model
-from millrace.samples.scoring import Found, held_out, mean_average_precision
-from millrace.surface import HostSurface
+from millrace.samples.scoring import Found, held_out, mean_average_precision, worth_classifying
+from millrace.samples.street import Thing
+from millrace.surface import HostSurface, Rect
 
 FLOOR = 0.05
 """Least confidence of the INT8 detections that are ranked."""
@@ -126,9 +128,63 @@ def against_truth(configs: Iterable[InferConfig], streets: int) -> list[float]:
     return scores
 
 
+Vehicle = tuple[HostSurface, Rect, Thing]
+
+
+def vehicles(streets: int) -> list[Vehicle]:
+    """Vehicles large enough for a secondary on held-out streets: the frame, the true box in whole pixels, the truth."""
+    found = []
+    for image, things in held_out(streets):
+        surface = HostSurface([image], "RGB")
+        for thing in filter(worth_classifying, things):
+            left, top = max(0, round(thing.box[0])), max(0, round(thing.box[1]))
+            right = min(image.shape[1], round(thing.box[0] + thing.box[2]))
+            bottom = min(image.shape[0], round(thing.box[1] + thing.box[3]))
+            found.append((surface, Rect(left, top, right - left, bottom - top), thing))
+    return found
+
+
+def classify(config: InferConfig, crops: list[Vehicle]) -> tuple[list[list[str]], npt.NDArray[np.float64]]:
+    """The answer of each task and its probability (crops, tasks), whatever the threshold."""
+    context = InferContext(config.with_overrides({"classifier_threshold": 0.0}), batch_size=1, cache=False)
+    answers, certain = [], []
+    try:
+        for surface, box, _ in crops:
+            classes = context.submit([InferItem(surface, box)]).result()[0].classes
+            attributes = classes.attributes if classes else []
+            answers.append([a.label for a in attributes])
+            certain.append([a.probability for a in attributes])
+    finally:
+        context.close()
+    return answers, np.array(certain, np.float64)
+
+
+def judge_classifier(name: str, config: InferConfig, low: InferConfig, streets: int) -> None:
+    """Print each task's accuracy in both precisions."""
+    crops = vehicles(streets)
+    lines = (config.labelfile_path or Path()).read_text(encoding="utf-8").splitlines()
+    (first, sure), (second, less) = classify(config, crops), classify(low, crops)
+    print(f"{name}: {len(crops)} vehicles on {streets} held-out streets")
+    for task, line in enumerate(lines):
+        labels = set(line.split(";"))
+        key = next(k for k in crops[0][2].attributes if {thing.attributes[k] for *_, thing in crops} <= labels)
+        right = [
+            float(
+                np.mean([answer[task] == thing.attributes[key] for answer, (*_, thing) in zip(a, crops, strict=True)])
+            )
+            for a in (first, second)
+        ]
+        same = float(np.mean([a[task] == b[task] for a, b in zip(first, second, strict=True)]))
+        shift = float(np.abs(sure[:, task] - less[:, task]).mean())
+        print(
+            f"  {key}: accuracy FP32 {right[0]:.4f}, INT8 {right[1]:.4f}, loss {right[0] - right[1]:+.4f}; "
+            f"the same answer {same:.4f}, mean change of the probability {shift:.4f}"
+        )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("model", type=Path)
+    parser.add_argument("model", type=Path, nargs="+")
     parser.add_argument("--frames", type=Path, nargs="+", help="every second frame is judged")
     parser.add_argument("--street", type=int, default=0, help="judge with the truth of so many generated streets")
     parser.add_argument("--calibrate-with", type=Path, nargs="+", help="default: the other frames of --frames")
@@ -136,25 +192,32 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=20, help="frames of each source")
     parser.add_argument("--threshold", type=float, default=0.25)
     parser.add_argument("--method", choices=METHODS, default="mse")
+    parser.add_argument("--batch", type=int, default=1, help="pictures in a request when speed is measured")
     parser.add_argument("--seconds", type=float, default=4.0, help="of each measurement of speed; 0 for none")
     options = parser.parse_args()
     if not options.frames and not options.street:
         parser.error("name --frames, or --street")
-    config = configuration(options.model)
-    if options.street and options.calib is None and options.calibrate_with is None:
-        options.calib = config.int8_calib_file or next(
-            iter(sorted(resolve_model(config, 1).model.parent.glob("cal_*")))
-        )
+    for path in options.model:
+        measure(path, options)
+
+
+def measure(path: Path, options: argparse.Namespace) -> None:
+    """Print what INT8 costs and saves one network."""
+    config = configuration(path)
     model = resolve_model(config, 1).model
+    table = options.calib
+    if options.street and table is None and options.calibrate_with is None:
+        table = config.int8_calib_file or next(iter(sorted(model.parent.glob("cal_*"))))
     with tempfile.TemporaryDirectory() as folder:
-        table = options.calib
         if table is None:
             table = Path(folder) / "calib.txt"
             pictures = gather(options.calibrate_with or options.frames, options.count, 1)
             calibrate(model, pictures, config, options.method).write(table)
             print(f"calibrated with {len(pictures)} frames ({options.method})")
         low = config.with_overrides({"network_mode": NetworkMode.INT8, "int8_calib_file": table})
-        if options.street:
+        if options.street and config.network_type == NetworkType.CLASSIFIER:
+            judge_classifier(model.name, config, low, options.street)
+        elif options.street:
             high, less = against_truth((config, low), options.street)
             print(f"{model.name}: mAP@0.5 on {options.street} held-out streets: FP32 {high:.4f}, INT8 {less:.4f}")
         frames = gather(options.frames or (), options.count, 0)
@@ -166,9 +229,13 @@ def main() -> None:
             score, count = average_precision(found, truth, overlap)
             print(f"  mAP@{overlap} of INT8 against FP32's {count} detections: {score:.4f}")
         if options.seconds:
-            rounds = [(benchmark_engine(c, 1, options.seconds / 2).fps for c in (config, low)) for _ in range(2)]
+            half = options.seconds / 2
+            rounds = [(benchmark_engine(c, options.batch, half).fps for c in (config, low)) for _ in range(2)]
             first, second = (float(np.mean(pair)) for pair in zip(*rounds, strict=True))
-            print(f"  FP32 {first:.1f} fps, INT8 {second:.1f} fps: {second / first:.2f} times as fast")
+            print(
+                f"  FP32 {first:.1f} fps, INT8 {second:.1f} fps at batch {options.batch}: "
+                f"{second / first:.2f} times as fast"
+            )
 
 
 if __name__ == "__main__":

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import logging
+import os
 from enum import IntEnum
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from annotated_types import Ge, Gt, Le, MaxLen, MinLen
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel
+from pydantic.fields import FieldInfo
 
 from millrace.config import (
     ClassAttrs,
@@ -21,8 +24,10 @@ from millrace.config import (
 )
 from millrace.config.infer_keys import InferProperties
 from millrace.config.keyfile import escape, split_list, unescape
-from millrace.config.values import BOOL, INT, PATH, STRING, STRINGS, allowed, kind_of
+from millrace.config.values import BOOL, INT, PATH, STRING, STRINGS, allowed, kind_of, peel
 from millrace.errors import ConfigError
+
+EXAMPLES = int(os.environ.get("MILLRACE_EXAMPLES", "60"))
 
 REAL = """################
 # a comment
@@ -35,7 +40,7 @@ net-scale-factor=0.0039215697906911373
 # given twice: the last one counts
 model-color-format=0@@
 model-engine-file=../engines/pose.engine
-labelfile-path=/opt/nvidia/deepstream/deepstream/samples/labels.txt
+labelfile-path=/srv/models/labels.txt
 network-type=100
 network-mode=2
 infer-dims=3;640;640
@@ -69,7 +74,7 @@ def test_a_config_as_users_write_it(tmp_path: Path) -> None:
     assert config.symmetric_padding is True
     assert config.operate_on_class_ids == [16, 2]
     assert config.model_engine_file == path.parent / "../engines/pose.engine"
-    assert config.labelfile_path == Path("/opt/nvidia/deepstream/deepstream/samples/labels.txt")
+    assert config.labelfile_path == Path("/srv/models/labels.txt")
     assert config.source_of("network-mode") == (str(path), 14)
     assert config.source_of("interval") == (str(path), None)
     assert config.no_effect_keys == ["enable-dla", "scaling-compute-hw"]
@@ -77,6 +82,14 @@ def test_a_config_as_users_write_it(tmp_path: Path) -> None:
     assert config.class_attrs(2).topk == 20
     assert config.class_attrs(2).pre_cluster_threshold == 0.25
     assert config.class_attrs(2).nms_iou_threshold == 0.3
+
+
+def test_deepstreams_own_folder_is_found_in_millraces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if Path("/opt/nvidia/deepstream").exists():
+        pytest.skip("a real DeepStream is installed")
+    monkeypatch.setenv("MILLRACE_HOME", str(tmp_path))
+    config = parse_infer_config("[property]\nonnx-file=/opt/nvidia/deepstream/deepstream/samples/models/a/b.onnx\n")
+    assert config.onnx_file == tmp_path / "deepstream/samples/models/a/b.onnx"
 
 
 def test_the_same_in_yaml(tmp_path: Path) -> None:
@@ -114,7 +127,11 @@ class-attrs-1:
         ("[property]\nbatch-size=0", ":2: batch-size=0: it must be an integer, at least 1, at most 1024"),
         ("[property]\nnetwork-mode=7", ":2: network-mode=7: it must be 0 (fp32) or 1 (int8) or 2 (fp16) or 3 (best)"),
         ("[property]\ninterval=two", ":2: interval=two: it must be an integer, at least 0"),
-        ("[property]\ngpu-id=0 # the first", "a comment needs a line of its own"),
+        ("[property]\neps=1", ":2: unknown key eps in [property]"),
+        ("[property]\nnet-scale-factor=1.5 # a comment", "greater than 0; a comment needs a line of its own"),
+        ("[property]\nenable-dla=0\t# a comment", "no); a comment needs a line of its own"),
+        ("[property]\ngpu-id=0 apples", ":2: gpu-id=0 apples: it must be an integer"),
+        ("[property]\ninput-tensor-meta=1", "did you mean input-tensor-from-meta?"),
         ("[property]\ninfer-dims=3;640", ":2: infer-dims=3;640: it must be integers separated by ;, exactly 3 of them"),
         ("[property]\nmaintain-aspect-ratio=2", "it must be 1 or 0 (also true, false, yes, no)"),
         ("[property]\nnet-scale-factor=nan", ":2: net-scale-factor=nan: it must be a number, greater than 0"),
@@ -205,6 +222,18 @@ def test_overrides() -> None:
         config.with_overrides({"batchsize": 5})
 
 
+def test_the_properties_of_whom_to_operate_on_go_together() -> None:
+    # DeepStream reads neither key of the file when one of the properties is set.
+    config = parse_infer_config("[property]\noperate-on-gie-id=1\noperate-on-class-ids=0;2")
+    assert config.with_overrides({"operate_on_gie_id": 3}).operate_on_class_ids == []
+    assert config.with_overrides({"operate_on_class_ids": [1]}).operate_on_gie_id == -1
+    assert config.with_overrides({"interval": 1}).operate_on_class_ids == [0, 2]
+
+
+def test_an_old_switch_that_is_off_says_nothing_about_clustering() -> None:
+    assert "cluster_mode" not in parse_infer_config("[property]\nenable-dbscan=0").model_fields_set
+
+
 def test_every_key_is_described() -> None:
     for model in (InferProperties, ClassAttrs):
         for name, info in model.model_fields.items():
@@ -213,7 +242,12 @@ def test_every_key_is_described() -> None:
             assert allowed(info), name
 
 
-TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=12)
+ODD = [*"#;='[]é漢", '"', "\\", " ", "\t", "\n", "\r", ": ", "- ", "\u2028", "\ufeff", "null", "0x1"]
+TEXT = st.one_of(
+    st.text(st.characters(exclude_categories=["Cs"]), max_size=12),
+    st.lists(st.sampled_from(ODD), max_size=6).map("".join),
+)
+LEGACY = {"input_dims", "uff_input_dims", "is_classifier", "enable_dbscan", "threshold"}
 
 
 @given(TEXT)
@@ -226,54 +260,78 @@ def test_lists_round_trip(items: list[str]) -> None:
     assert [unescape(item) for item in split_list(STRINGS.ini(items))] == items
 
 
-def _values(model: type[BaseModel]) -> st.SearchStrategy[dict]:
-    """Any values that the model takes, for any of its present keys."""
-    legacy = {"input_dims", "uff_input_dims", "is_classifier", "enable_dbscan", "threshold"}
-    options: dict[str, st.SearchStrategy] = {}
-    for name, info in model.model_fields.items():
-        if name in legacy:
-            continue
-        kind = kind_of(info)
-        annotation = str(info.annotation)
-        if "infer_dims" in name:
-            options[name] = st.lists(st.integers(0, 4096), min_size=3, max_size=3)
-        elif "color" in name and "format" not in name:
-            options[name] = st.lists(st.floats(0, 1), min_size=4, max_size=4)
-        elif kind is BOOL:
-            options[name] = st.booleans()
-        elif isinstance(info.default, IntEnum):
-            options[name] = st.sampled_from(list(type(info.default)))
-        elif kind is INT:
-            limit = 2 if name == "scaling_compute_hw" else 1024
-            options[name] = st.integers(1, limit)
-        elif kind is PATH:
-            options[name] = TEXT.map(lambda t: Path("/x") / t.replace("/", "_"))
-        elif kind is STRING:
-            options[name] = TEXT
-        elif kind is STRINGS:
-            options[name] = st.lists(TEXT, max_size=3)
-        elif "list[int]" in annotation:
-            options[name] = st.lists(st.integers(-(2**31), 2**31 - 1), max_size=3)
-        elif "list[float]" in annotation:
-            options[name] = st.lists(st.floats(allow_nan=False, allow_infinity=False), max_size=3)
-        else:
-            options[name] = st.floats(0, 1, exclude_min=True)
-    return st.fixed_dictionaries({}, optional=options)
+def _numbers(info: FieldInfo, whole: bool) -> st.SearchStrategy:
+    """All numbers within a key's limits."""
+    low = next((m.ge for m in info.metadata if isinstance(m, Ge)), None)
+    over = next((m.gt for m in info.metadata if isinstance(m, Gt)), None)
+    high = next((m.le for m in info.metadata if isinstance(m, Le)), None)
+    if whole:
+        return st.integers(low if low is not None else -(2**63), high if high is not None else 2**63)
+    start = low if over is None else over
+    return st.floats(start, high, exclude_min=over is not None, allow_nan=False, allow_infinity=False)
 
 
-ATTRS = _values(ClassAttrs)
+def _value(name: str, info: FieldInfo) -> st.SearchStrategy:
+    """Any value that a key takes."""
+    kind, finite = kind_of(info), st.floats(allow_nan=False, allow_infinity=False)
+    bare, limits = peel(info.annotation)
+    if kind is BOOL:
+        return st.booleans()
+    if isinstance(bare, type) and issubclass(bare, IntEnum):
+        return st.sampled_from(list(bare))
+    if kind is PATH:
+        return st.builds(lambda folder, t: Path(folder + t), st.sampled_from(["", "/", "/a b/", "../x#y;z/"]), TEXT)
+    if kind is STRING:
+        return TEXT
+    if not kind.many:
+        return _numbers(info, kind is INT)
+    items = {"int": st.integers(-(2**63), 2**63), "float": finite, "str": TEXT}[bare.__args__[0].__name__]
+    least = next((m.min_length for m in limits if isinstance(m, MinLen)), 0)
+    most = next((m.max_length for m in [*limits, *info.metadata] if isinstance(m, MaxLen)), 5)
+    if name in ("input_dims", "uff_input_dims"):
+        return st.tuples(items, items, items, st.integers(0, 2)).map(list)
+    return st.lists(items, min_size=least, max_size=most)
 
 
-@settings(max_examples=60, deadline=None)
-@given(_values(InferProperties), ATTRS, st.dictionaries(st.integers(0, 90), ATTRS, max_size=2))
-def test_any_config_survives_ini_and_yaml(values: dict, attrs: dict, by_class: dict) -> None:
-    config = InferConfig(
+def _values(model: type[BaseModel], legacy: bool = False) -> st.SearchStrategy[dict]:
+    """Any values that the model takes, for any of its keys."""
+    names = [name for name in model.model_fields if legacy or name not in LEGACY]
+    return st.fixed_dictionaries({}, optional={name: _value(name, model.model_fields[name]) for name in names})
+
+
+CLASS_IDS = st.one_of(st.integers(0, 90), st.integers(0, 2**40))
+
+
+def _config(values: dict, attrs: dict, by_class: dict) -> InferConfig:
+    return InferConfig(
         **values,
         attrs_all=ClassAttrs(**attrs),
         attrs_by_class={number: ClassAttrs(**own) for number, own in by_class.items()},
     )
-    from_ini = parse_infer_config(config.to_ini())
+
+
+@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(_values(InferProperties), _values(ClassAttrs), st.dictionaries(CLASS_IDS, _values(ClassAttrs), max_size=2))
+def test_any_config_survives_ini_and_yaml(values: dict, attrs: dict, by_class: dict) -> None:
+    config = _config(values, attrs, by_class)
+    here = Path(".")  # so that relative paths stay as they are
+    from_ini = parse_infer_config(config.to_ini(), folder=here)
     assert from_ini == config
-    from_yaml = parse_infer_config(from_ini.to_yaml(), form="yaml")
+    from_yaml = parse_infer_config(from_ini.to_yaml(), folder=here, form="yaml")
     assert from_yaml == config
-    assert parse_infer_config(from_yaml.to_ini()) == config
+    assert parse_infer_config(from_yaml.to_ini(), folder=here) == config
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(_values(InferProperties, legacy=True), _values(ClassAttrs, legacy=True))
+def test_old_keys_are_written_as_the_present_ones(values: dict, attrs: dict) -> None:
+    here = Path(".")
+    config = parse_infer_config(_config(values, attrs, {}).to_ini(), folder=here)
+    assert not LEGACY & config.model_fields_set
+    assert parse_infer_config(config.to_yaml(), folder=here, form="yaml") == config
+
+
+def test_the_property_test_makes_every_key() -> None:
+    for model in (InferProperties, ClassAttrs):
+        for name, info in model.model_fields.items():
+            _value(name, info).validate()

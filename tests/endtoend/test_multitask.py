@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from millrace.config import load_infer_config
+from millrace.errors import ConfigError
 from millrace.infer import InferContext, InferItem
 from millrace.surface import HostSurface
 
@@ -99,3 +101,52 @@ def test_each_task_gives_its_own_label_in_the_order_of_the_blobs(guide: Path) ->
         probabilities = result.tensor(f"{task}/Softmax")
         assert attribute.class_index == int(probabilities.argmax())
         assert attribute.label == line[attribute.class_index]
+
+
+def classify(config: Path) -> list[tuple[int, str]]:
+    context = InferContext(load_infer_config(config))
+    picture = HostSurface([np.full((HEIGHT, WIDTH, 3), (200, 40, 90), np.uint8)], "RGB")
+    result = context.submit([InferItem(picture, None)]).result()[0]
+    context.close()
+    assert result.classes is not None
+    return [(a.task_index, a.label) for a in result.classes.attributes]
+
+
+def test_labels_in_another_order_point_to_the_command_that_writes_them(guide: Path) -> None:
+    file = write(guide, "torch", "season/Softmax;base_color/Softmax;category/Softmax")
+    message = (
+        r"multi_task_labels.txt:2: 10 labels, but the task's output has 11 classes \(base_color/Softmax\); "
+        rf"lines are in the order of output-blob-names, .*`millrace labels from-classmap classmap.json --config {file}`"
+    )
+    with pytest.raises(ConfigError, match=message) as caught:
+        InferContext(load_infer_config(file))
+    assert "\n" not in str(caught.value)
+
+
+def test_too_few_lines_name_the_outputs_and_the_command(guide: Path) -> None:
+    (guide / "multi_task_labels.txt").write_text("\n".join(LABELS.splitlines()[:2]))
+    file = write(guide, "torch", "base_color/Softmax;category/Softmax;season/Softmax")
+    with pytest.raises(ConfigError, match=r"2 lines, but .* 3 outputs \(base_color.*one line a task; .*from-classmap"):
+        InferContext(load_infer_config(file))
+
+
+def test_outputs_without_a_name_and_a_line_are_no_tasks(guide: Path, caplog: pytest.LogCaptureFixture) -> None:
+    lines = LABELS.splitlines()
+    (guide / "multi_task_labels.txt").write_text(f"{lines[2]}\n\n{lines[0]}\n")
+    with caplog.at_level(logging.INFO, "millrace.infer"):
+        answers = classify(write(guide, "torch", "season/Softmax;base_color/Softmax"))
+    assert [task for task, _ in answers] == [0, 1]
+    assert answers[0][1] in lines[2].split(";")
+    assert answers[1][1] in lines[0].split(";")
+    assert "category/Softmax: not in output-blob-names and without a line of labels" in caplog.text
+    # With a line for each output all are tasks, the named ones first.
+    (guide / "multi_task_labels.txt").write_text(f"{lines[2]}\n{lines[0]}\n{lines[1]}\n")
+    answers = classify(write(guide, "torch", "season/Softmax;base_color/Softmax"))
+    assert [label in lines[n].split(";") for (_, label), n in zip(answers, (2, 0, 1), strict=True)] == [True] * 3
+
+
+def test_a_label_needs_more_than_the_threshold(guide: Path) -> None:
+    blobs = "base_color/Softmax;category/Softmax;season/Softmax"
+    file = write(guide, "torch", blobs)
+    file.write_text(file.read_text().replace("classifier-threshold=0.0", "classifier-threshold=1.0"))
+    assert classify(file) == []

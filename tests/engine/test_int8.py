@@ -13,13 +13,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import helper, numpy_helper
 
-from millrace.config import InferConfig, parse_infer_config
+from millrace import samples
+from millrace.config import InferConfig, load_infer_config, parse_infer_config
 from millrace.errors import ConfigError, MediaError, ModelError
 from millrace.infer import InferContext, InferItem
 from millrace.infer.calibrate import calibrate, read_frames
 from millrace.infer.calibration import CalibrationTable, read_calibration
 from millrace.infer.quantize import is_quantised, load_onnx, quantise, quantise_weights, targets
-from millrace.surface import HostSurface
+from millrace.samples.scoring import HELD_OUT_SEED, worth_classifying
+from millrace.samples.street import Street
+from millrace.surface import HostSurface, Rect
 
 TENSORRT = """TRT-8503-EntropyCalibration2
 images: 3c010a14
@@ -258,3 +261,28 @@ def test_depthwise_convolutions_stay_float() -> None:
     value = helper.make_tensor_value_info
     graph = helper.make_graph(nodes, "g", [value("x", 1, [1, 3, 4, 4])], [value("y", 1, [1, 3, 4, 4])], [weight])
     assert targets(helper.make_model(graph)) == []
+
+
+def test_the_sample_classifiers_answer_the_same_in_int8() -> None:
+    folder = Path(samples.__file__).parent
+    street = Street(HELD_OUT_SEED + 3, 1280, 720)
+    crops = []
+    for moment in (0.4, 2.7, 5.0):
+        image, things = street.frame(moment)
+        surface = HostSurface([image], "RGB")
+        for thing in filter(worth_classifying, things):
+            left, top = max(0, round(thing.box[0])), max(0, round(thing.box[1]))
+            right, bottom = round(thing.box[0] + thing.box[2]), round(thing.box[1] + thing.box[3])
+            crops.append(InferItem(surface, Rect(left, top, min(1280, right) - left, min(720, bottom) - top)))
+    assert crops
+    for config in sorted((folder / "configs" / "deepstream-app").glob("config_infer_secondary_*.txt")):
+        exact = load_infer_config(config)
+        assert exact.onnx_file is not None
+        table = exact.onnx_file.parent / "cal_trt.txt"
+        answers = []
+        for precision in (exact, exact.with_overrides({"network_mode": 1, "int8_calib_file": table})):
+            context = InferContext(precision, batch_size=1, cache=False)
+            results = [context.submit([crop]).result()[0].classes for crop in crops]
+            context.close()
+            answers.append([[a.label for a in found.attributes] for found in results if found is not None])
+        assert answers[0] == answers[1], config.name

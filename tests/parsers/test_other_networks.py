@@ -87,6 +87,26 @@ def test_fused_masks() -> None:
         np.testing.assert_array_equal(dets.masks, masks[:2])
 
 
+@pytest.mark.parametrize("width", [10, 15])
+def test_poses_in_three_outputs(width: int) -> None:
+    boxes, scores = np.zeros((100, 4), np.float32), np.zeros((100, 1), np.float32)
+    points = np.zeros((100, 5, width // 5), np.float32)
+    for row, score in ((3, 0.8), (4, 0.9), (7, 0.7)):
+        centre = 100 if row < 7 else 250
+        boxes[row], scores[row] = [centre, 80, 40, 60], score
+        points[row, :, :2] = [[centre - 10, 60], [centre + 10, 60], [centre, 80], [centre - 8, 95], [centre + 8, 95]]
+        points[row, :, 2:] = 0.5
+    arrays = {"scores": scores, "landmarks": points.reshape(100, -1), "boxes": boxes}
+    parser = get_parser("NvDsInferParseYoloFace", "instance", infos(arrays), NETWORK, 1)
+    dets = parser(arrays, np.array([0.3], np.float32))
+    assert parser.name == "pose-tensors"
+    np.testing.assert_allclose(dets.boxes, [[80, 50, 120, 110], [230, 50, 270, 110]])
+    assert dets.scores.tolist() == pytest.approx([0.9, 0.7])
+    assert dets.keypoints is not None
+    assert dets.keypoints.shape == (2, 5, 3)
+    assert dets.keypoints[0, 2].tolist() == [100, 80, 1.0 if width == 10 else 0.5]
+
+
 @pytest.mark.parametrize("scale", [1.0, 1 / np.array([240, 320, 240, 320])])
 def test_mask_rcnn(scale: float | np.ndarray) -> None:
     rows = np.zeros((100, 6), np.float32)
@@ -124,6 +144,36 @@ def test_classifier_logits_get_a_softmax() -> None:
     expected = np.exp([1.0, 4.0, -2.0]) / np.exp([1.0, 4.0, -2.0]).sum()
     assert attribute.probability == pytest.approx(expected[1], rel=1e-5)
     assert (attribute.class_index, attribute.label) == (1, "")
+
+
+def test_logits_within_0_and_1_by_the_functions_name() -> None:
+    arrays = {"logits": np.array([0.2, 0.9, 0.1], np.float32)}
+    parser = get_parser("NvDsInferClassiferParseNonSoftmax", "classifier", infos(arrays), NETWORK)
+    (attribute,) = parser(arrays, np.array([0.0])).attributes
+    assert attribute.probability == pytest.approx(np.exp(0.9) / np.exp([0.2, 0.9, 0.1]).sum(), rel=1e-5)
+    (attribute,) = get_parser(None, "classifier", infos(arrays), NETWORK)(arrays, np.array([0.0])).attributes
+    assert attribute.probability == pytest.approx(0.9)
+
+
+def test_a_probability_counts_above_the_threshold_only() -> None:
+    arrays = {"softmax": np.array([0.5, 0.25, 0.25], np.float32)}
+    parser = get_parser(None, "classifier", infos(arrays), NETWORK)
+    assert parser(arrays, np.array([0.5])).attributes == []
+    assert len(parser(arrays, np.array([0.49])).attributes) == 1
+    scores = np.array([[[0.5, 0.0]], [[0.25, 0.0]]], np.float32)
+    segmented = get_parser(None, "segmentation", infos({"o": scores}), NETWORK, 2)
+    assert segmented({"o": scores}, np.array([0.5])).class_map.tolist() == [[-1, -1]]
+    assert segmented({"o": scores}, np.array([0.0])).class_map.tolist() == [[0, -1]]
+
+
+def test_segformer_takes_the_greatest_logit_at_the_networks_size() -> None:
+    logits = np.full((3, 60, 80), -5.0, np.float32)
+    logits[1, :, 40:] = -1.0
+    parser = get_parser("NvDsInferParseCustomSegformerTAO2", "segmentation", infos({"output": logits}), NETWORK, 3)
+    found = parser({"output": logits}, np.array([0.0]))
+    assert found.class_map.shape == (240, 320)
+    assert (found.class_map[:, :160] == 0).all()
+    assert (found.class_map[:, 160:] == 1).all()
 
 
 def test_segmentation_scores() -> None:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from rich.console import Console
 
-from millrace.app.paths import cache_dir, make_tree
 from millrace.errors import MediaError
+from millrace.paths import cache_dir, make_tree
 
 
 def run_demo(out: Path, streams: int, seconds: float, tracker: bool) -> int:

@@ -31,6 +31,7 @@ _ELEMENTS = {
     "x265enc": "gstreamer1.0-plugins-bad",
     "avdec_h264": "gstreamer1.0-libav",
     "avdec_h265": "gstreamer1.0-libav",
+    "ximagesink": "gstreamer1.0-x",
 }
 _NAMESPACES = {
     "Gst": "gir1.2-gstreamer-1.0",

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import millrace
-from millrace.app.paths import cache_dir
+from millrace.paths import cache_dir
 
 _PACKAGE = Path(millrace.__file__).resolve().parent
 PLUGIN_DIR = _PACKAGE / "elements" / "plugin"

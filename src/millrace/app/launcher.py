@@ -18,8 +18,8 @@ from typing import Any
 
 from millrace.app import nocuda
 from millrace.app.gst import register_elements
-from millrace.app.paths import make_tree, map_path
 from millrace.errors import MillraceError
+from millrace.paths import make_tree, map_path
 
 # modules whose distribution has another name on the package index
 _DISTRIBUTIONS = {
@@ -35,6 +35,8 @@ _DISTRIBUTIONS = {
     "kafka": "kafka-python",
     "serial": "pyserial",
 }
+# modules that are of no use without an NVIDIA GPU
+_GPU_MODULES = ("cupy", "pycuda", "tensorrt", "pynvml")
 # modules that no index has: parts of the applications' own repository
 _APPLICATION_FOLDERS = {"common": "apps/common of deepstream_python_apps; put that folder beside SCRIPT's"}
 _PATH_IN_TEXT = re.compile(r"(?:file://)?/opt/nvidia/deepstream/deepstream[^\s\"'!;,]*")
@@ -123,6 +125,8 @@ def _missing_module(error: ModuleNotFoundError, script: str) -> str | None:
     text = f"No module named '{top}', which {_short(importer)} imports: "
     if top in _APPLICATION_FOLDERS:
         return f"{text}it is {_APPLICATION_FOLDERS[top]}"
+    if top in _GPU_MODULES and not Path("/dev/nvidiactl").exists():
+        return f"{text}it needs an NVIDIA GPU, this machine has none; pyds.get_nvds_buf_surface() gives NumPy arrays"
     if top == "gi":
         return f"{text}install it with: apt-get install python3-gi python3-gst-1.0"
     return f"{text}install it with: {sys.executable} -m pip install {_DISTRIBUTIONS.get(top, top)}"

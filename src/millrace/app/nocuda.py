@@ -1,12 +1,15 @@
 """A ``cuda`` package for machines without NVIDIA's: every call answers that there is no device.
 
-DeepStream's applications ask ``cuda.cuda`` and ``cuda.cudart`` whether the GPU is an integrated one. Functions answer
-as the real bindings do, with a tuple whose first item is a result code; here always "no device".
+DeepStream's applications ask ``cuda.cuda`` and ``cuda.cudart`` whether the GPU is an integrated one; newer ones know
+them as ``cuda.bindings.driver`` and ``cuda.bindings.runtime``. Functions answer as the real bindings do, with a tuple
+whose first item is a result code; here always "no device".
 """
 
 from __future__ import annotations
 
+import contextlib
 import enum
+import importlib
 import importlib.util
 import sys
 from collections.abc import Callable
@@ -51,9 +54,27 @@ def _module(name: str, doc: str, **members: Any) -> ModuleType:
     return module
 
 
+def _find(name: str) -> bool:
+    try:
+        return name in sys.modules or importlib.util.find_spec(name) is not None
+    except (ImportError, ValueError):
+        return False
+
+
+def _old_names() -> None:
+    """Give a real package, which no longer has them, the names that DeepStream's applications import."""
+    for old, new in (("cuda", "driver"), ("cudart", "runtime"), ("nvrtc", "nvrtc")):
+        if not _find(f"cuda.{old}") and _find(f"cuda.bindings.{new}"):
+            with contextlib.suppress(ImportError):  # the application's own import then says why
+                module = importlib.import_module(f"cuda.bindings.{new}")
+                sys.modules[f"cuda.{old}"] = module
+                setattr(sys.modules["cuda"], old, module)
+
+
 def install() -> bool:
     """Put the package into ``sys.modules`` unless a real one can be imported; returns whether it was put there."""
-    if "cuda" in sys.modules or importlib.util.find_spec("cuda") is not None:
+    if _find("cuda"):
+        _old_names()
         return False
     driver_code, runtime_code = CUresult.CUDA_ERROR_NO_DEVICE, cudaError_t.cudaErrorNoDevice
     driver = _module(
@@ -78,6 +99,8 @@ def install() -> bool:
         cudaDeviceSynchronize=_no_device(runtime_code, 0),
         cudaRuntimeGetVersion=_no_device(runtime_code, 1),
     )
-    package = _module("cuda", __doc__ or "", cuda=driver, cudart=runtime, __path__=[])
-    sys.modules.update({"cuda": package, "cuda.cuda": driver, "cuda.cudart": runtime})
+    bindings = _module("cuda.bindings", "CUDA without a device.", driver=driver, runtime=runtime, __path__=[])
+    package = _module("cuda", __doc__ or "", cuda=driver, cudart=runtime, bindings=bindings, __path__=[])
+    sys.modules.update({"cuda": package, "cuda.cuda": driver, "cuda.cudart": runtime, "cuda.bindings": bindings})
+    sys.modules.update({"cuda.bindings.driver": driver, "cuda.bindings.runtime": runtime})
     return True

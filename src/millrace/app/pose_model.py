@@ -6,8 +6,8 @@ import hashlib
 import logging
 from pathlib import Path
 
-from millrace.app.paths import cache_dir, map_path
 from millrace.errors import ModelError
+from millrace.paths import cache_dir, map_path
 
 CONFIDENCE = 0.25
 NMS_IOU = 0.45

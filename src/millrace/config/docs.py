@@ -31,18 +31,56 @@ _HEAD = """\
 
 `nvinfer` reads the file that its property `config-file-path` names: INI (GKeyFile's dialect, as DeepStream's samples)
 or YAML, told apart by the ending or the content. The groups are `[property]`, `[class-attrs-all]` and
-`[class-attrs-<n>]` for the class with number n. Relative paths are resolved against the file's folder. Properties set
-on the element go before the file. An unknown key, a value that does not fit or a missing key is an error with file,
-line, key and the nearest key that exists; a comment needs a line of its own and starts with `#`.
+`[class-attrs-<n>]` for the class with number n. Relative paths are resolved against the file's folder, and those below
+`/opt/nvidia/deepstream/deepstream`, where that is missing, against `$MILLRACE_HOME/deepstream` (by default
+`~/.local/share/millrace/deepstream`). Properties set on the element go before the file. An unknown key, a value that
+does not fit or a missing key is an error with file, line, key and the nearest key that exists. A comment starts with
+`#` and has a line of its own; after an integer or a list of integers one may follow on the same line, elsewhere it
+would be part of the value. Of a key given twice the last one counts, and a group given again goes on.
 
 A list is written with `;` between its items (in YAML a list is possible too), a number in decimal or, for integers,
 as `0x` hexadecimal, a switch as `1`, `true`, `yes`, `on` or `0`, `false`, `no`, `off`.
 
 Keys marked † are accepted and have no effect here, because they only mean something on NVIDIA hardware or to
-TensorRT; that is said once in the log. A dash in the column of defaults means: not set.
+TensorRT, help to debug it, or are done in another way here; that is said once in the log. A dash in the column of
+defaults means: not set.
 """
 
 _TAIL = """\
+## Clustering
+
+Boxes with at least the `pre-cluster-threshold` of their class are clustered class by class; boxes of two classes never
+merge or suppress each other.
+
+- **0**, OpenCV's groupRectangles, in whole pixels (`group-threshold`, `eps`): groups of more than `group-threshold`
+  boxes become their mean. Groups have no confidence: it is -0.1, and neither `post-cluster-threshold` nor `topk`
+  applies.
+- **1**, DBSCAN with 1 - IoU as distance (`eps`, `minBoxes`, `dbscan-min-score`): a box with `minBoxes` boxes nearer
+  than `eps`, itself included, is a core box. In their order, each core box that is still free makes a cluster with
+  the free core boxes near it; other boxes go. A cluster becomes the mean of its boxes weighted by confidence, with
+  their greatest confidence. Clusters whose confidences add up to less than `dbscan-min-score` go, and so do those
+  with √area / (boxes + 1) above 60 network pixels. With `minBoxes=0` boxes stay as they are. Objects need at least
+  the `post-cluster-threshold`; then `topk`.
+- **2**, non-maximum suppression (`nms-iou-threshold`): of two boxes that overlap by more the surer stays. Objects
+  need more than the `post-cluster-threshold`; then `topk`.
+- **3**, both: boxes that mode 1 puts into no cluster go, nothing is merged and `dbscan-min-score` is not looked at;
+  then as mode 2.
+- **4**, none: objects keep the network's order; `topk` alone applies.
+
+A class with `cluster-mode=0` and no `group-threshold` has nothing to group: it gets non-maximum suppression at an IoU
+of 0.5 and at most 20 objects whatever its other keys are, with one line of warning. DeepStream treats all of mode 0
+like that unless it was built with OpenCV; here groups are made wherever `group-threshold` asks for them.
+
+Then boxes are scaled to the frame and cut to it, objects of `filter-out-class-ids` and those smaller than
+`detected-min-w`, `-h` or larger than `detected-max-w`, `-h` go, and so do those that reach into the `roi-top-offset` or
+`roi-bottom-offset` rows of the frame; with `crop-objects-to-roi-boundary=1` these are cut there instead.
+
+Thresholds, suppression, `topk`, sizes and offsets, the modes' keys and the limit of 60 are as in DeepStream's published
+sources; the steps within DBSCAN are those that NVIDIA published for the same interface, which we take to be
+DeepStream's. What differs: DeepStream cuts a box at the frame's left and top only by moving its corner, and drops one
+that reaches below the frame. It refuses every mode but 4 for `network-type=3`; here any works, and 4 is the default
+there. Parsers that suppress by themselves (YOLO-pose, YOLO-seg) are not clustered again unless `cluster-mode` is set.
+
 ## Model, engine, precision
 
 A model is an ONNX file in `onnx-file`, or an OpenVINO `.xml` in `model-engine-file`. Without `onnx-file` the ONNX
@@ -71,6 +109,11 @@ The file in `labelfile-path` has one line for each task, with `;` between the la
 the network's outputs: those in `output-blob-names` first, in that order, then the model's others. `millrace labels
 from-classmap classmap.json --model MODEL.onnx` (or `--config FILE`, or `--output-blob-names a;b;c`) writes it in that
 order. Without one of these it takes the order of `tasks` in the file, and says so.
+
+Every output of the model is a task, named in `output-blob-names` or not, as in DeepStream. Only where the label file
+has just as many lines as `output-blob-names` has names, the other outputs are left out, which the log says. A detector
+may have more outputs than its parser reads when `output-blob-names` has those that it does. Empty lines of a label
+file count for nothing.
 """
 
 

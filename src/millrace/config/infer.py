@@ -7,13 +7,14 @@ import logging
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import yaml
 from pydantic import BaseModel, Field, PrivateAttr, ValidationError
 from pydantic.fields import FieldInfo
 
 from ..errors import ConfigError
+from ..paths import map_path
 from .infer_keys import NO_EFFECT, ClassAttrs, ClusterMode, InferProperties, NetworkType, UffInputOrder
 from .keyfile import Document, Entry, read_document, read_ini, read_yaml
 from .values import PATH, allowed, kind_of
@@ -22,6 +23,8 @@ log = logging.getLogger("millrace.config")
 
 _GROUPS = ("property", "class-attrs-all")
 _CLASS_GROUP = re.compile(r"class-attrs-(\d+)\Z")
+
+_OPERATE = {"operate_on_gie_id", "operate_on_class_ids"}
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 
@@ -35,7 +38,7 @@ class InferConfig(InferProperties):
     """
 
     attrs_all: ClassAttrs = Field(default_factory=ClassAttrs, exclude=True)
-    attrs_by_class: dict[int, ClassAttrs] = Field(default_factory=dict, exclude=True)
+    attrs_by_class: dict[Annotated[int, Field(ge=0)], ClassAttrs] = Field(default_factory=dict, exclude=True)
 
     _file: str | None = PrivateAttr(default=None)
     _lines: dict[str, int] = PrivateAttr(default_factory=dict)
@@ -70,7 +73,7 @@ class InferConfig(InferProperties):
         return merged
 
     def source_of(self, key: str) -> tuple[str | None, int | None]:
-        """File and line that set a key (``onnx-file`` or ``onnx_file``); no line when nothing did."""
+        """File and line that set a key (``onnx-file`` or ``onnx_file``) or a class's group (``class-attrs-3``)."""
         return self._file, self._lines.get(key.replace("-", "_"))
 
     def error(self, key: str, message: str) -> ConfigError:
@@ -80,11 +83,15 @@ class InferConfig(InferProperties):
     def with_overrides(self, changes: Mapping[str, Any]) -> InferConfig:
         """A copy with some attributes replaced, as GObject properties do.
 
+        A change of ``operate_on_gie_id`` or ``operate_on_class_ids`` sets the other one back too, as in DeepStream.
+
         Raises:
             ConfigError: a value is out of range; names the key and what is allowed.
         """
         values = {name: getattr(self, name) for name in self.model_fields_set | {"attrs_all", "attrs_by_class"}}
         fields = InferProperties.model_fields
+        if _OPERATE & changes.keys():
+            values = {name: value for name, value in values.items() if name not in _OPERATE}
         for name, value in changes.items():
             if name not in fields:
                 raise ConfigError(f"unknown key {name.replace('_', '-')}{_nearest(name, fields)}")
@@ -168,13 +175,14 @@ def _build(document: Document, folder: Path) -> InferConfig:
     attrs_all = ClassAttrs()
     attrs_by_class: dict[int, ClassAttrs] = {}
     for group, line in document.group_lines.items():
-        match = _CLASS_GROUP.match(group)
+        number = _number_of(group)
         if group == "property":
             continue
         if group == "class-attrs-all":
             attrs_all = _class_group(document, group, folder)
-        elif match:
-            attrs_by_class[int(match[1])] = _class_group(document, group, folder)
+        elif number is not None:
+            attrs_by_class[number] = _class_group(document, group, folder)
+            lines[f"class_attrs_{number}"] = line
         elif group.startswith("class-attrs") or difflib.get_close_matches(group, _GROUPS, 1, 0.8):
             raise ConfigError(
                 f"unknown group [{group}]; groups are [property], [class-attrs-all] and [class-attrs-<class-id>]",
@@ -189,6 +197,11 @@ def _build(document: Document, folder: Path) -> InferConfig:
     config.__pydantic_fields_set__.difference_update(("attrs_all", "attrs_by_class"))
     config._file, config._lines = file, lines
     return config
+
+
+def _number_of(group: str) -> int | None:
+    match = _CLASS_GROUP.match(group)
+    return int(match[1]) if match else None
 
 
 def _class_group(document: Document, group: str, folder: Path) -> ClassAttrs:
@@ -223,7 +236,7 @@ def _values(document: Document, group: str, model: type[BaseModel], folder: Path
         except ValueError:
             raise _wrong(written, entry, fields[name], document.file) from None
         if kind is PATH:
-            value = folder / value
+            value = folder / map_path(str(value))
         result[name] = (value, entry.line)
     return result
 
@@ -234,7 +247,7 @@ def _is_empty(entry: Entry) -> bool:
 
 def _wrong(written: str, entry: Entry, info: FieldInfo, file: str) -> ConfigError:
     shown = entry.value.strip() if isinstance(entry.value, str) else entry.value
-    hint = "; a comment needs a line of its own" if isinstance(shown, str) and " #" in shown else ""
+    hint = "; a comment needs a line of its own" if isinstance(shown, str) and re.search(r"\s#", shown) else ""
     return ConfigError(f"{written}={shown}: it must be {allowed(info)}{hint}", file, entry.line)
 
 
@@ -284,6 +297,9 @@ def _apply_legacy(config: InferConfig, file: str, lines: dict[str, int]) -> None
                 config.network_input_order = type(config.network_input_order)(1)
     if config.is_classifier is not None:
         take("is_classifier", "network_type", NetworkType.CLASSIFIER if config.is_classifier else NetworkType.DETECTOR)
-    if config.enable_dbscan is not None:
-        mode = ClusterMode.DBSCAN if config.enable_dbscan else config.cluster_mode
-        take("enable_dbscan", "cluster_mode", mode)
+    if config.enable_dbscan:
+        take("enable_dbscan", "cluster_mode", ClusterMode.DBSCAN)
+    elif config.enable_dbscan is not None:
+        log.warning("%s:%d: enable-dbscan is an old key; use cluster-mode", file, lines["enable_dbscan"])
+        config.enable_dbscan = None
+        config.__pydantic_fields_set__.discard("enable_dbscan")

@@ -6,7 +6,7 @@ from enum import IntEnum
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from .values import INT_MAX
 
@@ -78,28 +78,55 @@ Color = Annotated[list[float], Field(min_length=4, max_length=4)]
 class ClassAttrs(BaseModel):
     """``[class-attrs-all]`` or ``[class-attrs-<class-id>]``; a class's own values go before those for all."""
 
-    model_config = ConfigDict(extra="forbid", populate_by_name=True, alias_generator=_dashed, validate_assignment=True)
+    model_config = ConfigDict(
+        extra="forbid",
+        populate_by_name=True,
+        alias_generator=_dashed,
+        validate_assignment=True,
+        allow_inf_nan=False,
+    )
 
     pre_cluster_threshold: float = key(0.2, "Least confidence of a detection before clustering.", "0 to 1", ge=0)
-    post_cluster_threshold: float = key(0.0, "Least confidence of an object after clustering.", "0 to 1", ge=0)
-    eps: float = key(0.0, "How far boxes of one cluster may differ (groupRectangles, DBSCAN).", ge=0)
-    group_threshold: int = key(
-        0, "groupRectangles: a cluster needs more than so many boxes; 0 keeps all boxes.", "boxes", ge=0, le=INT_MAX
+    post_cluster_threshold: float = key(
+        0.0, "Confidence that objects need after clustering: more than it (NMS), at least it (DBSCAN).", "0 to 1", ge=0
     )
-    minBoxes: int = key(0, "DBSCAN: least number of boxes around a core box.", "boxes", ge=0, le=INT_MAX)
+    eps: float = key(
+        0.0,
+        "groupRectangles: share of the size by which edges of a group may differ; DBSCAN: 1 - IoU of neighbours.",
+        ge=0,
+    )
+    group_threshold: int = key(
+        0, "groupRectangles: a group needs more than so many boxes; 0: see cluster-mode 0.", "boxes", ge=0, le=INT_MAX
+    )
+    minBoxes: int = key(
+        0, "DBSCAN: least number of boxes near each other, itself included; 0 leaves boxes as they are.",
+        "boxes", ge=0, le=INT_MAX,
+    )  # fmt: skip
     dbscan_min_score: float = key(0.0, "DBSCAN: least sum of confidences in a cluster.", ge=0)
     nms_iou_threshold: float = key(
         0.3, "NMS: overlap (IoU) above which the weaker of two boxes goes.", "0 to 1", ge=0, le=1
     )
-    roi_top_offset: int = key(0, "Objects nearer to the frame's top are dropped.", "frame pixels", ge=0, le=INT_MAX)
+    roi_top_offset: int = key(
+        0,
+        "Objects whose box begins nearer to the frame's top are dropped, or cropped.",
+        "frame pixels",
+        ge=0,
+        le=INT_MAX,
+    )
     roi_bottom_offset: int = key(
-        0, "Objects nearer to the frame's bottom are dropped.", "frame pixels", ge=0, le=INT_MAX
+        0,
+        "Objects whose box ends nearer to the frame's bottom are dropped, or cropped.",
+        "frame pixels",
+        ge=0,
+        le=INT_MAX,
     )
     detected_min_w: int = key(0, "Least width of an object.", "frame pixels", ge=0, le=INT_MAX)
     detected_min_h: int = key(0, "Least height of an object.", "frame pixels", ge=0, le=INT_MAX)
     detected_max_w: int = key(0, "Greatest width of an object; 0 for any.", "frame pixels", ge=0, le=INT_MAX)
     detected_max_h: int = key(0, "Greatest height of an object; 0 for any.", "frame pixels", ge=0, le=INT_MAX)
-    topk: int = key(-1, "Keep only so many objects of the class, the surest; -1 keeps all.", ge=-1, le=INT_MAX)
+    topk: int = key(
+        -1, "Keep only so many objects of the class, the surest; -1 keeps all. Not for groups.", ge=-1, le=INT_MAX
+    )
     border_color: Color | None = key(None, "Colour of the box: red, green, blue, alpha.", "0 to 1", "r;g;b;a")
     bg_color: Color | None = key(None, "Colour that fills the box: red, green, blue, alpha.", "0 to 1", "r;g;b;a")
 
@@ -115,9 +142,16 @@ class InferProperties(BaseModel):
         populate_by_name=True,
         alias_generator=_dashed,
         validate_assignment=True,
+        allow_inf_nan=False,
         arbitrary_types_allowed=True,
         protected_namespaces=(),
     )
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _empty_is_not_set(cls, value: Any, info: ValidationInfo) -> Any:
+        default = cls.model_fields[str(info.field_name)].get_default(call_default_factory=True)
+        return None if default is None and isinstance(value, str) and value == "" else value
 
     # The element
     gie_unique_id: int = key(15, "Number that marks the metadata this instance makes.", ge=1, le=INT_MAX)
@@ -125,13 +159,23 @@ class InferProperties(BaseModel):
     interval: int = key(0, "Batches skipped between two inferences.", "batches", ge=0, le=INT_MAX)
     batch_size: int = key(1, "Frames or objects inferred together.", "frames", ge=1, le=1024)
     gpu_id: int = key(0, "Device that computes.", ge=0, le=INT_MAX)
-    output_tensor_meta: bool = key(False, "Attach the raw output tensors as metadata.")
+    output_tensor_meta: bool = key(False, "Attach the raw output tensors as metadata (docs/raw-tensors.md).")
     output_instance_mask: bool = key(False, "Attach instance masks to objects.")
-    tensor_meta_pool_size: int = key(6, "Output buffers kept ready for tensor metadata.", "buffers", ge=1, le=INT_MAX)
-    input_tensor_from_meta: bool = key(False, "Take ready input tensors from upstream metadata.")
+    tensor_meta_pool_size: int = key(
+        6, "Output buffers kept ready for tensor metadata; here they are made as needed.", "buffers", ge=1, le=INT_MAX
+    )
+    input_tensor_from_meta: bool = key(
+        False, "Take ready input tensors from upstream metadata, without pre-processing (docs/raw-tensors.md)."
+    )
     disable_output_host_copy: bool = key(False, "Leave outputs in device memory.")
-    clip_object_outside_roi: bool = key(True, "Clip objects to the regions set by a preprocess element.")
-    crop_objects_to_roi_boundary: bool = key(False, "Clip objects to the boundary of the region inferred on.")
+    clip_object_outside_roi: bool = key(
+        True, "With input-tensor-from-meta: clip objects to the regions set by the preprocess element."
+    )
+    crop_objects_to_roi_boundary: bool = key(
+        False, "Crop objects at roi-top-offset and roi-bottom-offset instead of dropping them."
+    )
+    stabilize_buffer_count: int = key(0, "First buffers to let go without inference.", "buffers", ge=0, le=INT_MAX)
+    warmup_engine: bool = key(False, "Run the engine before the first buffer.")
 
     # Model and engine
     onnx_file: Path | None = key(None, "ONNX model.")
@@ -153,10 +197,17 @@ class InferProperties(BaseModel):
     max_gpu_mem_per: float = key(99.0, "Most device memory to use.", "percent", ge=0, le=100)
     engine_create_func_name: str | None = key(None, "Function that builds the engine.")
     custom_network_config: str | None = key(None, "Configuration for the function that builds the engine.")
+    strongly_typed: bool = key(False, "Let the model's own types decide the precision.")
+    dynamic_properties: str | None = key(None, "Further settings for TensorRT.", form="name=value;name=value")
     dump_input_tensor: bool = key(False, "Write input tensors to files.")
     dump_output_tensor: bool = key(False, "Write output tensors to files.")
+    raw_output_file_write: bool = key(
+        False, "Write the raw outputs of each batch to files in the working folder, gstnvdsinfer_uid-…_layer-….bin."
+    )
     overwrite_input_tensor: bool = key(False, "Take the input tensor from ip-tensor-file.")
     ip_tensor_file: Path | None = key(None, "File with an input tensor.")
+    overwrite_output_tensor: bool = key(False, "Take the output tensors from op-tensor-files.")
+    op_tensor_files: list[str] = key([], "Files with output tensors.")
 
     # Preprocessing
     net_scale_factor: float = key(1.0, "Factor of pixels after the mean is subtracted.", gt=0)
@@ -183,11 +234,15 @@ class InferProperties(BaseModel):
     parse_segmentation_func_name: str | None = key(None, "Function that reads a segmentation's outputs.")
 
     # Classifiers and segmentation
-    classifier_threshold: float = key(0.0, "Least probability of a label.", "0 to 1", ge=0)
+    classifier_threshold: float = key(0.0, "A label needs a greater probability.", "0 to 1", ge=0)
     classifier_async_mode: bool = key(False, "Classify tracked objects without holding up frames.")
     classifier_type: str | None = key(None, "What the labels describe.")
-    segmentation_threshold: float = key(0.0, "Least probability of a pixel's class.", "0 to 1", ge=0)
-    segmentation_output_order: InputOrder = key(InputOrder.NCHW, "Order of the segmentation's dimensions.")
+    segmentation_threshold: float = key(
+        0.0, "A pixel's class needs a greater probability, else it is -1.", "0 to 1", ge=0
+    )
+    segmentation_output_order: InputOrder = key(
+        InputOrder.NCHW, "Order of the segmentation's dimensions; the shape decides where it can."
+    )
 
     # Secondary mode
     operate_on_gie_id: int = key(-1, "Take objects of this instance only; -1 takes all.", ge=-1, le=INT_MAX)
@@ -221,12 +276,15 @@ class InferProperties(BaseModel):
     parse_func: int | None = key(None, "Number of a built-in parser in old versions.")
 
 
-# Only mean something on NVIDIA hardware or to TensorRT.
+# Only mean something on NVIDIA hardware or to TensorRT, or are done in another way here.
 NO_EFFECT = frozenset(
     {
         "auto_inc_mem", "custom_network_config", "disable_output_host_copy", "dump_input_tensor",
-        "dump_output_tensor", "enable_dla", "engine_create_func_name", "force_implicit_batch_dim", "gpu_id",
-        "ip_tensor_file", "layer_device_precision", "max_gpu_mem_per", "output_io_formats", "overwrite_input_tensor",
-        "parse_func", "scaling_compute_hw", "uff_input_blob_name", "uff_input_order", "use_dla_core", "workspace_size",
+        "dump_output_tensor", "dynamic_properties", "enable_dla", "engine_create_func_name",
+        "force_implicit_batch_dim", "gpu_id", "ip_tensor_file", "layer_device_precision", "max_gpu_mem_per",
+        "op_tensor_files", "output_io_formats", "overwrite_input_tensor", "overwrite_output_tensor", "parse_func",
+        "scaling_compute_hw", "stabilize_buffer_count", "strongly_typed",
+        "tensor_meta_pool_size", "uff_input_blob_name", "uff_input_order", "use_dla_core", "warmup_engine",
+        "workspace_size",
     }
 )  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -9,7 +10,12 @@ import yaml
 
 from ..errors import ConfigError
 
+log = logging.getLogger("millrace.config")
+
 RawValue = str | list[str]
+
+_NULL = "tag:yaml.org,2002:null"
+_GROUP_NAMES = ("property", "class-attrs")
 
 _ESCAPES = {"s": " ", "n": "\n", "t": "\t", "r": "\r", "\\": "\\"}
 _UNESCAPES = {"\n": "\\n", "\t": "\\t", "\r": "\\r", "\\": "\\\\"}
@@ -82,8 +88,13 @@ def read_yaml(text: str, file: str) -> Document:
     if root is None:
         return document
     for name, body in _pairs(root, file, "the file"):
+        if isinstance(body, yaml.ScalarNode) and body.tag != _NULL and not name.value.startswith(_GROUP_NAMES):
+            # One of DeepStream's own samples has such lines, and DeepStream passes over them.
+            text = "%s:%d: %s stands outside of every group and is left out; indent it below its group"
+            log.warning(text, file, _line(name), name.value)
+            continue
         group = document.group(name.value, _line(name))
-        if isinstance(body, yaml.ScalarNode) and body.value in ("", "~", "null"):
+        if isinstance(body, yaml.ScalarNode) and body.tag == _NULL:
             continue
         for key, node in _pairs(body, file, f"group {name.value}"):
             group[key.value] = Entry(_value(node, file, key.value), _line(key), escaped=False)
@@ -105,8 +116,7 @@ def _pairs(node: yaml.Node, file: str, what: str) -> list[tuple[yaml.ScalarNode,
 
 def _value(node: yaml.Node, file: str, key: str) -> RawValue:
     if isinstance(node, yaml.ScalarNode):
-        plain_null = node.tag == "tag:yaml.org,2002:null"
-        return "" if plain_null else str(node.value)
+        return "" if node.tag == _NULL else str(node.value)
     if isinstance(node, yaml.SequenceNode) and all(isinstance(item, yaml.ScalarNode) for item in node.value):
         return [str(item.value) for item in node.value]
     raise ConfigError(f"{key} must be a value or a list of values", file, _line(node))

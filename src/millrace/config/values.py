@@ -30,8 +30,10 @@ def to_bool(text: str) -> bool:
 
 
 def to_int(text: str) -> int:
-    """A decimal or ``0x`` hexadecimal integer."""
-    word = text.strip()
+    """A decimal or ``0x`` hexadecimal integer; a comment may follow it after a blank, as GKeyFile lets it."""
+    word, *rest = text.split(maxsplit=1) or [""]
+    if rest and rest[0][0] not in "#;/":
+        raise ValueError
     sign = word[:1] if word[:1] in "+-" else ""
     digits = word[len(sign) :]
     if digits[:2].lower() == "0x":

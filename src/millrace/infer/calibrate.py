@@ -93,6 +93,7 @@ def calibrate(
         method: ``mse`` takes for each tensor the range with the least squared error, ``minmax`` the whole range.
 
     Raises:
+        ConfigError: the configuration has ``input-tensor-from-meta``.
         ModelError: the model cannot be read, is INT8 already, or has nothing to quantise.
         MediaError: there are no pictures.
     """
@@ -100,6 +101,12 @@ def calibrate(
 
     if config is None:
         config = InferConfig(net_scale_factor=1 / 255, maintain_aspect_ratio=True)
+    if config.input_tensor_from_meta:
+        raise config.error(
+            "input-tensor-from-meta",
+            "input-tensor-from-meta=1: calibration feeds pictures; leave it out of the file that you calibrate with, "
+            "and set net-scale-factor and offsets there to what your tensors are made with",
+        )
     spec = replace(engine_spec(config, model, 1), precision="fp32", calibration=None)
     proto = load_onnx(model)
     if is_quantised(proto):

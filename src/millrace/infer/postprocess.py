@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from typing import Any
 
 import cv2
 import numpy as np
 
-from ..config import ClusterMode, InferConfig, NetworkType
+from ..config import ClusterMode, InferConfig, InputOrder, NetworkType
+from ..errors import ConfigError, ModelError
 from .custom import custom_function
-from .labels import task_labels
-from .parsers import Detections, Parser, cluster, get_parser, pre_cluster_thresholds, within_limits
+from .labels import task_labels, task_layers
+from .parsers import (
+    KNOWN_FUNCTIONS,
+    Detections,
+    Parser,
+    cluster,
+    crop_to_offsets,
+    get_parser,
+    pre_cluster_thresholds,
+    within_limits,
+)
 from .parsers.parser import Kind
+from .parsers.registry import PARSE_KEYS, DetectionKind
 from .parsers.results import FloatArray, LayerInfo, NetworkInfo
 from .types import FrameResult
 
@@ -54,26 +66,66 @@ class PostProcessor:
         self._thresholds = np.zeros(1, np.float32)
         self._mode = int(config.cluster_mode)
         self._dropped = np.array(sorted(set(config.filter_out_class_ids)), np.int64)
-        kind = config.network_type
-        if kind == NetworkType.OTHER:
+        if config.network_type == NetworkType.OTHER:
             return
-        function = custom_function(config, _KINDS[kind], layers, info, num_classes, labels)
-        if kind == NetworkType.CLASSIFIER:
-            sizes = [int(np.prod(layer.shape)) if -1 not in layer.shape else 0 for layer in layers]
-            # What the labels of a custom function stand for is its own affair.
-            tasks = [] if callable(function) else task_labels(config, labels, sizes)
-            self._parser = get_parser(function, "classifier", layers, info, labels=tasks)
-            self._thresholds = np.array([config.classifier_threshold], np.float32)
-        elif kind == NetworkType.SEGMENTATION:
-            self._parser = get_parser(function, "segmentation", layers, info, num_classes)
-            self._thresholds = np.array([config.segmentation_threshold], np.float32)
-        else:
-            which = "detector" if kind == NetworkType.DETECTOR else "instance"
-            self._parser = get_parser(function, which, layers, info, num_classes)  # type: ignore[call-overload]
+        kind = _KINDS[config.network_type]
+        try:
+            self._parser = self._choose(kind, layers, info, labels, num_classes)
+        except ModelError as error:
+            raise ModelError(f"{config.file}: {error}" if config.file else str(error)) from None
+        except ConfigError as error:
+            raise error if error.file else config.error(PARSE_KEYS[kind], str(error)) from None
+        if kind in ("detector", "instance"):
             self._thresholds = pre_cluster_thresholds(config.class_attrs, num_classes)
-            if self._parser.clustered and "cluster_mode" not in config.model_fields_set:
+            # Instance segmentation is not grouped: in DeepStream it is an error to ask for it.
+            if "cluster_mode" not in config.model_fields_set and (self._parser.clustered or kind == "instance"):
                 self._mode = int(ClusterMode.NONE)
-        log.info("outputs are read as %s", self._parser.describe())
+            if self._mode == ClusterMode.GROUP_RECTANGLES:
+                self._say_what_stands_in(num_classes)
+        else:
+            threshold = config.classifier_threshold if kind == "classifier" else config.segmentation_threshold
+            self._thresholds = np.array([threshold], np.float32)
+        self._say_what_was_chosen(kind, self._parser)
+
+    def _choose(
+        self, kind: Kind, layers: list[LayerInfo], info: NetworkInfo, labels: list[list[str]], num_classes: int
+    ) -> Parser[Any]:
+        config = self._config
+        function = custom_function(config, kind, layers, info, num_classes, labels)
+        if kind == "classifier":
+            tasks: list[list[str]] = []
+            if not callable(function):  # what the labels of a custom function stand for is its own affair
+                layers = task_layers(config, layers, labels)
+                tasks = task_labels(config, labels, layers)
+            return get_parser(function, "classifier", layers, info, labels=tasks)
+        if kind == "segmentation":
+            order = config.segmentation_output_order
+            is_last = order == InputOrder.NHWC if "segmentation_output_order" in config.model_fields_set else None
+            return get_parser(function, "segmentation", layers, info, num_classes, channels_last=is_last)
+        return _detector(function, kind, layers, info, num_classes, config.output_blob_names)
+
+    def _say_what_was_chosen(self, kind: Kind, parser: Parser[Any]) -> None:
+        config = self._config
+        name = getattr(config, PARSE_KEYS[kind].replace("-", "_"))
+        if name is not None and config.custom_lib_path is None and name not in KNOWN_FUNCTIONS:
+            text = "%s=%s is no built-in parser and custom-lib-path is not set: outputs are read as %s"
+            log.warning(text, PARSE_KEYS[kind], name, parser.describe())
+        else:
+            log.info("outputs are read as %s", parser.describe())
+        for other, key in PARSE_KEYS.items():
+            if other != kind and getattr(config, key.replace("-", "_")) is not None:
+                number = int(config.network_type)
+                log.warning("%s has no effect: network-type=%d reads %s outputs", key, number, kind)
+
+    def _say_what_stands_in(self, num_classes: int) -> None:
+        ungrouped = sum(self._config.class_attrs(c).group_threshold <= 0 for c in range(num_classes))
+        if ungrouped:
+            log.warning(
+                "cluster-mode=0 without a group-threshold (%d of %d classes): boxes are suppressed by NMS at IoU 0.5, "
+                "at most 20 a class, as DeepStream without OpenCV does; set cluster-mode=2 or 4, or group-threshold",
+                ungrouped,
+                num_classes,
+            )
 
     @property
     def parser(self) -> Parser[Any] | None:
@@ -104,19 +156,44 @@ class PostProcessor:
             found = found.take(~np.isin(found.class_ids, self._dropped))
         if len(found) == 0:
             return found
-        transform = result.transform
+        config, transform = self._config, result.transform
         whole = transform.to_frame(found.boxes)
         left, top, right, bottom = 0.0, 0.0, float(width), float(height)
-        if self._config.crop_objects_to_roi_boundary:
+        if config.input_tensor_from_meta and config.clip_object_outside_roi:
             left, top = float(transform.roi[0]), float(transform.roi[1])
             right, bottom = left + transform.roi[2], top + transform.roi[3]
         boxes = whole.clip(np.array([left, top] * 2, np.float32), np.array([right, bottom] * 2, np.float32))
+        crops = config.crop_objects_to_roi_boundary
+        keep = within_limits(boxes, found.class_ids, height, config.class_attrs, offsets=not crops)
+        if crops:
+            boxes = crop_to_offsets(boxes, found.class_ids, height, config.class_attrs)
+        keep &= (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
         points = None if found.keypoints is None else transform.points_to_frame(found.keypoints)
         masks = None if found.masks is None else clip_masks(found.masks, whole, boxes)
         mapped = Detections(boxes, found.scores, found.class_ids, points, masks)
-        keep = within_limits(boxes, found.class_ids, height, self._config.class_attrs)
-        keep &= (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
         return mapped if keep.all() else mapped.take(keep)
+
+
+def _detector(
+    function: str | Callable[..., Any] | None,
+    kind: DetectionKind,
+    layers: list[LayerInfo],
+    info: NetworkInfo,
+    num_classes: int,
+    names: list[str],
+) -> Parser[Detections]:
+    """The parser of all outputs or, where none reads them together, of those in ``output-blob-names``."""
+    try:
+        return get_parser(function, kind, layers, info, num_classes)
+    except ModelError:
+        named = [layer for layer in layers if layer.name in names]
+        if not named or len(named) == len(layers):
+            raise
+        try:
+            return get_parser(function, kind, named, info, num_classes)
+        except ModelError:
+            pass
+        raise
 
 
 def clip_masks(masks: FloatArray, whole: FloatArray, clipped: FloatArray) -> FloatArray:

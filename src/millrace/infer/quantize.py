@@ -342,7 +342,7 @@ def apply_calibration(spec: EngineSpec, model: Any) -> tuple[Any, str]:
             warn_float(spec)
         return model, "FP32"
     table = read_calibration(path)
-    positive = not any(spec.means) and spec.mean_file is None
+    positive = not any(spec.means) and spec.mean_file is None and not spec.raw
     result, coverage = quantise(model, table.scales, 0.0 if positive else None)
     if not coverage.quantised:
         log.warning(
@@ -358,9 +358,9 @@ def apply_calibration(spec: EngineSpec, model: Any) -> tuple[Any, str]:
 
 def warn_float(spec: EngineSpec) -> None:
     """Say that INT8 was asked for and why it is not to be had."""
-    why = "and int8-calib-file is not set"
+    why = "int8-calib-file is not set"
     if spec.calibration is not None:
-        why = f"and there is no int8-calib-file {spec.calibration}"
+        why = f"there is no int8-calib-file {spec.calibration}"
         if spec.calibration.is_file():
-            why = "and int8-calib-file needs the ONNX model"
+            why = "int8-calib-file needs the ONNX model"
     log.warning("network-mode=1 (INT8): %s is not quantised, computing in FP32: %s", spec.model.name, why)

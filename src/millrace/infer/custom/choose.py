@@ -15,6 +15,7 @@ from ...config import InferConfig
 from ...errors import ConfigError, ModelError
 from ..parsers import KNOWN_FUNCTIONS, get_parser
 from ..parsers.parser import Kind
+from ..parsers.registry import PARSE_KEYS
 from ..parsers.results import LayerInfo, NetworkInfo
 from . import library as cpp
 from . import python
@@ -23,12 +24,6 @@ from .task import Task
 
 log = logging.getLogger("millrace.infer")
 
-_KEYS: dict[Kind, str] = {
-    "detector": "parse-bbox-func-name",
-    "classifier": "parse-classifier-func-name",
-    "segmentation": "parse-segmentation-func-name",
-    "instance": "parse-bbox-instance-mask-func-name",
-}
 _NVIDIA = re.compile(r"^lib(nv|cu|tensorrt|nppi|npp)", re.IGNORECASE)
 _MOST_NAMES = 12
 
@@ -58,7 +53,7 @@ def custom_function(
     Raises:
         ConfigError: the file is missing, cannot be loaded, or has no such function; says what can be used instead.
     """
-    key = _KEYS[kind]
+    key = PARSE_KEYS[kind]
     name: str | None = getattr(config, key.replace("-", "_"))
     path = config.custom_lib_path
     if name is None or path is None:

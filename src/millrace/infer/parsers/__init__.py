@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 from .boxes import iou_matrix, nms, nms_detections
-from .clustering import ClusterParams, cluster, group_rectangles, pre_cluster_thresholds, within_limits
+from .clustering import (
+    ClusterParams,
+    cluster,
+    crop_to_offsets,
+    group_rectangles,
+    pre_cluster_thresholds,
+    within_limits,
+)
 from .parser import Kind, Parser
 from .pose import (
     COCO_KEYPOINT_COLOURS,
@@ -44,6 +51,7 @@ __all__ = [
     "SegmentationMap",
     "add_pose_display_meta",
     "cluster",
+    "crop_to_offsets",
     "decode_pose",
     "decode_yolov7_pose",
     "decode_yolov8_pose",

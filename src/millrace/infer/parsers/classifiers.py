@@ -10,24 +10,27 @@ from .detectors import sigmoid, softmax
 from .results import AnyArray, Classification, ClassifierAttribute, SegmentationMap
 
 
-def classify(outputs: Sequence[AnyArray], threshold: float, labels: Sequence[Sequence[str]] = ()) -> Classification:
-    """One attribute for each output whose best class reaches the threshold.
+def classify(
+    outputs: Sequence[AnyArray], threshold: float, labels: Sequence[Sequence[str]] = (), *, logits: bool = False
+) -> Classification:
+    """One attribute for each output whose best class is above the threshold.
 
     Args:
         outputs: one tensor a task, any shape; values outside 0 to 1 are taken for logits and get a softmax.
-        threshold: ``classifier-threshold``, compared with the best probability of each task.
+        threshold: ``classifier-threshold``; the best probability of a task counts when it is greater.
         labels: class names of each task, in the outputs' order; missing names are left empty.
+        logits: take values for logits in any case.
     """
     attributes: list[ClassifierAttribute] = []
     for task, output in enumerate(outputs):
         values = np.asarray(output, np.float32).reshape(-1)
         if values.size == 0:
             continue
-        if values.min() < 0.0 or values.max() > 1.0 + 1e-3:
+        if logits or values.min() < 0.0 or values.max() > 1.0 + 1e-3:
             values = softmax(values)
         best = int(values.argmax())
         probability = float(values[best])
-        if probability < threshold:
+        if probability <= threshold:
             continue
         names = labels[task] if task < len(labels) else ()
         attributes.append(ClassifierAttribute(task, best, probability, names[best] if best < len(names) else ""))
@@ -39,7 +42,7 @@ def segment(array: AnyArray, threshold: float, *, form: str = "chw") -> Segmenta
 
     Args:
         array: "chw": (C, h, w) scores; "hwc": (h, w, C) scores; "classes": (h, w) or (1, h, w) class numbers.
-        threshold: ``segmentation-threshold``: pixels whose best score is lower are -1. Logits of one
+        threshold: ``segmentation-threshold``: pixels whose best score is not greater are -1. Logits of one
             channel get a sigmoid first.
         form: which of the three.
     """
@@ -54,5 +57,5 @@ def segment(array: AnyArray, threshold: float, *, form: str = "chw") -> Segmenta
     else:
         class_map = scores.argmax(axis=0).astype(np.int32)
         best = scores.max(axis=0)
-    class_map[best < threshold] = -1
+    class_map[best <= threshold] = -1
     return SegmentationMap(class_map, np.ascontiguousarray(scores))

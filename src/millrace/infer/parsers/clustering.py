@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,12 @@ GROUP_RECTANGLES, DBSCAN, NMS, HYBRID, NONE = range(5)
 # OpenCV's grouping keeps no confidences; this value tells applications so.
 NO_CONFIDENCE = -0.1
 
+# What takes groupRectangles' place where nothing is to be grouped: DeepStream built without OpenCV does the same.
+FALLBACK_IOU, FALLBACK_TOPK = 0.5, 20
+
+# DBSCAN drops clusters whose box is large for its number of members: sqrt(area) / (members + 1) above this.
+ATHR_LIMIT = 60.0
+
 
 @dataclass(frozen=True)
 class ClusterParams:
@@ -26,13 +32,13 @@ class ClusterParams:
 
     Attributes:
         pre_cluster_threshold: least score before clustering.
-        post_cluster_threshold: least score after clustering (not for mode 0, which has no scores).
+        post_cluster_threshold: scores after clustering are above it (modes 2, 3) or at least it (mode 1).
         eps: how far boxes of one group may differ (modes 0, 1, 3).
-        group_threshold: a group needs more than so many boxes (mode 0); 0 leaves the boxes as they are.
-        minBoxes: least number of boxes around a core box (modes 1, 3).
-        dbscan_min_score: least sum of scores around a core box (modes 1, 3).
+        group_threshold: a group needs more than so many boxes (mode 0); 0 takes suppression instead.
+        minBoxes: least number of boxes around a core box (modes 1, 3); 0 leaves the boxes as they are.
+        dbscan_min_score: least sum of a cluster's scores (mode 1).
         nms_iou_threshold: overlap above which the weaker box goes (modes 2, 3).
-        topk: most objects of the class, -1 for all.
+        topk: most objects of the class, -1 for all (modes 1 to 4).
         roi_top_offset: rows at the frame's top where objects are dropped, pixels of the frame.
         roi_bottom_offset: the same at the bottom.
         detected_min_w: least width in pixels of the frame; 0 for any.
@@ -90,14 +96,15 @@ def cluster(dets: Detections, mode: int, attrs: AttrsSource) -> Detections:
 
     Args:
         dets: raw detections.
-        mode: ``cluster-mode``: 0 OpenCV groupRectangles, 1 DBSCAN, 2 non-maximum suppression, 3 DBSCAN then
-            suppression, 4 none.
+        mode: ``cluster-mode``: 0 OpenCV groupRectangles (without ``group-threshold`` suppression at IoU 0.5 and
+            at most 20 objects), 1 DBSCAN, 2 non-maximum suppression, 3 DBSCAN then suppression, 4 none.
         attrs: per-class keys: a function of the class number, a mapping (-1 for all others), or one value
             for all. Values are :class:`ClusterParams` or objects with its attribute names.
 
     Returns:
-        Objects by class number, then by falling score. Mode 0 scores are all -0.1. Where boxes are merged
-        (modes 0 and 1), keypoints and masks are those of the source box that overlaps the merged one most.
+        Objects by class number; in modes 2 and 3, and where ``topk`` counts, by falling score, else in the order
+        found. Scores of groups (mode 0) are -0.1. Where boxes are merged (modes 0 and 1), keypoints and masks are
+        those of the source box that overlaps the merged one most.
 
     Raises:
         ConfigError: ``mode`` is not 0 to 4.
@@ -118,18 +125,12 @@ def cluster(dets: Detections, mode: int, attrs: AttrsSource) -> Detections:
         part = dets.take(np.flatnonzero(chosen))
         if len(part) == 0:
             continue
-        part = method(part, params)
-        if mode != GROUP_RECTANGLES:
-            part = part.take(part.scores >= params.post_cluster_threshold)
-            part = part.take(np.argsort(-part.scores, kind="stable"))
-        if params.topk >= 0:
-            part = part.take(np.arange(min(params.topk, len(part))))
-        parts.append(part)
+        parts.append(method(part, params))
     return Detections.concatenate(parts) if parts else dets.take(np.zeros(0, np.int64))
 
 
 def within_limits(
-    boxes: AnyArray, class_ids: AnyArray, frame_height: float, attrs: AttrsSource
+    boxes: AnyArray, class_ids: AnyArray, frame_height: float, attrs: AttrsSource, *, offsets: bool = True
 ) -> npt.NDArray[np.bool_]:
     """Which objects the size limits and the top and bottom offsets of their classes allow.
 
@@ -138,6 +139,7 @@ def within_limits(
         class_ids: (N,).
         frame_height: pixels.
         attrs: as for :func:`cluster`.
+        offsets: look at ``roi-top-offset`` and ``roi-bottom-offset``, not at the sizes only.
     """
     keep = np.ones(len(boxes), bool)
     if len(boxes) == 0:
@@ -151,12 +153,31 @@ def within_limits(
             ok &= width <= p.detected_max_w
         if p.detected_max_h > 0:
             ok &= height <= p.detected_max_h
-        if p.roi_top_offset > 0:
+        if offsets and p.roi_top_offset > 0:
             ok &= boxes[:, 1] >= p.roi_top_offset
-        if p.roi_bottom_offset > 0:
+        if offsets and p.roi_bottom_offset > 0:
             ok &= boxes[:, 3] <= frame_height - p.roi_bottom_offset
         keep &= ok | (class_ids != class_id)
     return keep
+
+
+def crop_to_offsets(boxes: FloatArray, class_ids: AnyArray, frame_height: float, attrs: AttrsSource) -> FloatArray:
+    """The parts of boxes between ``roi-top-offset`` and ``roi-bottom-offset`` (``crop-objects-to-roi-boundary``).
+
+    Args:
+        boxes: (N, 4) left, top, right, bottom in pixels of the frame.
+        class_ids: (N,).
+        frame_height: pixels.
+        attrs: as for :func:`cluster`.
+
+    Returns:
+        (N, 4); boxes outside have no height.
+    """
+    lookup, out = _lookup(attrs), boxes.copy()
+    for class_id in np.unique(class_ids):
+        p, members = lookup(int(class_id)), class_ids == class_id
+        out[members, 1::2] = boxes[members, 1::2].clip(p.roi_top_offset, max(0, frame_height - p.roi_bottom_offset))
+    return out
 
 
 def _merged(source: Detections, boxes: FloatArray, scores: FloatArray) -> Detections:
@@ -228,68 +249,82 @@ def _linked(near: npt.NDArray[np.bool_]) -> IntArray:
 
 
 def _group_rectangles(dets: Detections, params: ClusterParams) -> Detections:
-    corners = dets.boxes.astype(np.int32)
-    rects = np.concatenate([corners[:, :2], corners[:, 2:] - corners[:, :2]], axis=1)
+    if params.group_threshold <= 0:
+        return _nms(dets, replace(params, nms_iou_threshold=FALLBACK_IOU, topk=FALLBACK_TOPK))
+    # Left, top, width and height lose their fractions one by one, as OpenCV's integer rectangles do.
+    rects = np.concatenate([dets.boxes[:, :2], dets.boxes[:, 2:] - dets.boxes[:, :2]], axis=1).astype(np.int32)
     boxes = group_rectangles(rects, params.group_threshold, params.eps)[0].astype(np.float32)
     boxes[:, 2:] += boxes[:, :2]
     return _merged(dets, boxes, np.full(len(boxes), NO_CONFIDENCE, np.float32))
 
 
-def dbscan(boxes: AnyArray, scores: AnyArray, eps: float, min_boxes: int, min_score: float) -> IntArray:
-    """Density clustering of boxes with 1 - IoU as distance.
+def dbscan(boxes: AnyArray, eps: float, min_boxes: int) -> IntArray:
+    """Density clustering of boxes with 1 - IoU as distance, as ``NvDsInferDBScanCluster`` does it.
+
+    A core box has at least ``min_boxes`` boxes nearer than ``eps``, itself included. In their order, each core box
+    that no cluster has taken starts one and takes the core boxes near it; a cluster grows by one step only, and boxes
+    that are not core belong to none.
 
     Args:
         boxes: (N, 4) left, top, right, bottom.
-        scores: (N,).
-        eps: boxes are neighbours when 1 - IoU is at most this.
-        min_boxes: a core box has at least so many neighbours, itself included.
-        min_score: and their scores add up to at least this.
+        eps: boxes are neighbours when 1 - IoU is less than this.
+        min_boxes: see above.
 
     Returns:
         (N,) cluster numbers from 0; -1 for boxes that belong to none.
     """
-    near = iou_matrix(boxes, boxes) >= 1.0 - eps - 1e-6
-    np.fill_diagonal(near, True)
-    core = (near.sum(axis=1) >= min_boxes) & (near @ np.asarray(scores, np.float64) >= min_score)
+    near = np.float32(1.0) - iou_matrix(boxes, boxes) < np.float32(eps)
+    np.fill_diagonal(near, False)
+    core = near.sum(axis=1) + 1 >= min_boxes
     labels = np.full(len(boxes), -1, np.int64)
     number = 0
-    for start in np.argsort(-np.asarray(scores), kind="stable"):
-        if not core[start] or labels[start] >= 0:
-            continue
-        front = np.zeros(len(boxes), bool)
-        front[start] = True
-        while front.any():
-            labels[front] = number
-            # Only core boxes carry the cluster on; others join it and end there.
-            front = near[front & core].any(axis=0) & (labels < 0)
-        number += 1
+    for start in np.flatnonzero(core):
+        if labels[start] < 0:
+            labels[start] = number
+            labels[near[start] & core & (labels < 0)] = number
+            number += 1
     return labels
 
 
 def _dbscan(dets: Detections, params: ClusterParams) -> Detections:
-    labels = dbscan(dets.boxes, dets.scores, params.eps, params.minBoxes, params.dbscan_min_score)
-    count = int(labels.max(initial=-1)) + 1
-    boxes = np.zeros((count, 4), np.float32)
-    scores = np.zeros(count, np.float32)
-    for number in range(count):
-        members = labels == number
-        weights = dets.scores[members] + np.float32(1e-6)
-        boxes[number] = (dets.boxes[members] * weights[:, None]).sum(axis=0) / weights.sum()
-        scores[number] = dets.scores[members].max()
-    return _merged(dets, boxes, scores)
+    if params.minBoxes > 0:
+        labels = dbscan(dets.boxes, params.eps, params.minBoxes)
+        merged = [_mean(dets, labels == number, params) for number in range(int(labels.max(initial=-1)) + 1)]
+        found = [item for item in merged if item is not None]
+        boxes = np.array([box for box, _ in found], np.float32).reshape(-1, 4)
+        dets = _merged(dets, boxes, np.array([score for _, score in found], np.float32))
+    return _surest(dets.take(dets.scores >= params.post_cluster_threshold), params.topk)
+
+
+def _mean(dets: Detections, members: npt.NDArray[np.bool_], params: ClusterParams) -> tuple[FloatArray, float] | None:
+    """A cluster's box, the mean weighted by score, and its best score; None when it is too weak or too sparse."""
+    scores = dets.scores[members]
+    total = float(scores.sum(dtype=np.float64))
+    if total < params.dbscan_min_score or total <= 0.0:
+        return None
+    box = np.asarray((dets.boxes[members] * scores[:, None]).sum(axis=0) / total, np.float32)
+    side = float(np.sqrt(max(0.0, float((box[2] - box[0]) * (box[3] - box[1])))))
+    return None if side / (len(scores) + 1) > ATHR_LIMIT else (box, float(scores.max()))
+
+
+def _surest(dets: Detections, topk: int) -> Detections:
+    return dets if topk < 0 else dets.take(np.argsort(-dets.scores, kind="stable")[:topk])
 
 
 def _nms(dets: Detections, params: ClusterParams) -> Detections:
-    return dets.take(nms(dets.boxes, dets.scores, params.nms_iou_threshold))
+    kept = dets.take(nms(dets.boxes, dets.scores, params.nms_iou_threshold))
+    # More than the threshold, where DBSCAN asks for no less: so in DeepStream.
+    return _surest(kept.take(kept.scores > params.post_cluster_threshold), params.topk)
 
 
 def _hybrid(dets: Detections, params: ClusterParams) -> Detections:
-    labels = dbscan(dets.boxes, dets.scores, params.eps, params.minBoxes, params.dbscan_min_score)
-    return _nms(dets.take(np.flatnonzero(labels >= 0)), params)
+    if params.minBoxes > 0:
+        dets = dets.take(np.flatnonzero(dbscan(dets.boxes, params.eps, params.minBoxes) >= 0))
+    return _nms(dets, params)
 
 
 def _none(dets: Detections, params: ClusterParams) -> Detections:
-    return dets
+    return _surest(dets, params.topk)
 
 
 _METHODS: dict[int, Callable[[Detections, ClusterParams], Detections]] = {

@@ -155,6 +155,15 @@ def boxes_scores(outputs: Outputs) -> Parser[Any] | None:
     return Parser("detector", "boxes-scores", "box corners and a score for each class", run, (box_name, score_name))
 
 
+# Whether these functions' boxes are 0 to 1 of the network's size; the values decide for others.
+_NORMALISED = {
+    "NvDsInferParseCustomTfSSD": True,
+    "NvDsInferParseCustomBatchedNMSTLT": True,
+    "NvDsInferParseCustomBatchedYoloV5NMSTLT": False,
+    "NvDsInferParseYoloV5CustomBatchedNMSTLT": False,
+}
+
+
 def suppressed(outputs: Outputs) -> Parser[Any] | None:
     """Count, boxes, scores, classes of a suppression plug-in; or boxes, scores, classes without a count."""
     if len(outputs.layers) not in (3, 4) or any(len(s) > 2 for s in outputs.shapes):
@@ -183,7 +192,7 @@ def suppressed(outputs: Outputs) -> Parser[Any] | None:
     width, height = outputs.network.width, outputs.network.height
     is_tf = outputs.named == "NvDsInferParseCustomTfSSD" or "detection_boxes" in box_name.lower()
     y_first = is_tf or outputs.named == "NvDsInferParseCustomEfficientDetTAO"
-    normalised = {"NvDsInferParseCustomTfSSD": True, "NvDsInferParseCustomBatchedNMSTLT": True}.get(outputs.named or "")
+    normalised = _NORMALISED.get(outputs.named or "")
 
     def run(layers: Layers, thresholds: AnyArray) -> Detections:
         return decode_suppressed(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
+import cv2
 import numpy as np
 
 from millrace.errors import ModelError
@@ -53,6 +55,36 @@ def pose(outputs: Outputs) -> Parser[Any] | None:
         "end2end": "end-to-end pose rows",
     }
     return Parser("instance", "pose", f"{titles[layout]}, NMS at {_NMS_IOU}", run, (layer,), clustered=True)
+
+
+def pose_tensors(outputs: Outputs) -> Parser[Any] | None:
+    """Boxes (A, 4) as centre and size, scores (A, 1) and points (A, 3K) or (A, 10): poses, or faces."""
+    shapes = outputs.shapes
+    if len(shapes) != 3 or any(len(s) != 2 or s[0] != shapes[0][0] for s in shapes):
+        return None
+    box, score, point = (next((n for n, s in enumerate(shapes) if fits(s[1])), None) for fits in _POSE_WIDTHS)
+    if box is None or score is None or point is None:
+        return None
+    names = (outputs.names[box], outputs.names[score], outputs.names[point])
+    flat = shapes[point][1] == 10  # five points without confidences
+
+    def run(layers: Layers, thresholds: AnyArray) -> Detections:
+        boxes, scores, points = (np.asarray(layers[name], np.float32) for name in names)
+        points = points.reshape(len(boxes), -1, 2 if flat else 3)
+        if flat:
+            points = np.concatenate([points, np.ones((*points.shape[:2], 1), np.float32)], axis=2)
+        rows = np.concatenate([boxes, scores.reshape(-1, 1), points.reshape(len(boxes), -1)], axis=1)
+        return decode_pose(rows, float(thresholds.min()), _NMS_IOU, layout="yolov8", boxes=box_format(boxes))
+
+    title = f"boxes, scores and points, NMS at {_NMS_IOU}"
+    return Parser("instance", "pose-tensors", title, run, names, clustered=True)
+
+
+_POSE_WIDTHS: tuple[Callable[[int], bool], ...] = (
+    lambda width: width == 4,
+    lambda width: width == 1,
+    lambda width: width == 10 or (width > 6 and width % 3 == 0),
+)
 
 
 def yolo_seg(outputs: Outputs) -> Parser[Any] | None:
@@ -147,11 +179,13 @@ def softmax_heads(outputs: Outputs) -> Parser[Any] | None:
     if not outputs.layers or any(sum(d != 1 for d in layer.shape) > 1 for layer in outputs.layers):
         return None
     names, labels = outputs.names, outputs.labels
+    logits = outputs.named == "NvDsInferClassiferParseNonSoftmax"
 
     def run(layers: Layers, thresholds: AnyArray) -> Classification:
-        return classify([layers[name] for name in names], float(thresholds.reshape(-1)[0]), labels)
+        return classify([layers[name] for name in names], float(thresholds.reshape(-1)[0]), labels, logits=logits)
 
     tasks = "one classifier output" if len(names) == 1 else f"{len(names)} classifier outputs, one task each"
+    tasks += ", logits" * logits
     return Parser("classifier", "softmax", tasks, run, names)
 
 
@@ -162,8 +196,10 @@ def class_scores(outputs: Outputs) -> Parser[Any] | None:
     shape = tuple(outputs.layers[0].shape)
     if shape[0] == 1 and shape[2] != outputs.num_classes and _whole_numbers(outputs):
         return None
-    # Channels are last when only the last dimension can be the class count.
-    is_last = shape[2] == max(1, outputs.num_classes) and shape[0] != max(1, outputs.num_classes)
+    classes = max(1, outputs.num_classes)
+    first, last = shape[0] == classes, shape[2] == classes
+    # The end that alone can be the class count; where both or none can, as said.
+    is_last = last if first != last else bool(outputs.channels_last)
     return _segmentation(outputs, "class-scores", "hwc" if is_last else "chw", "a score for each class and pixel")
 
 
@@ -185,12 +221,19 @@ def _whole_numbers(outputs: Outputs) -> bool:
 
 def _segmentation(outputs: Outputs, name: str, form: str, title: str) -> Parser[Any]:
     layer = outputs.names[0]
+    # This function takes the greatest logit whatever it is, and a map of the network's size.
+    is_best = outputs.named == "NvDsInferParseCustomSegformerTAO2"
+    size = (outputs.network.width, outputs.network.height)
 
     def run(layers: Layers, thresholds: AnyArray) -> SegmentationMap:
         array = layers[layer]
         if form == "classes":
             array = as_squeezed(array)
-        return segment(array, float(thresholds.reshape(-1)[0]), form=form)
+        if not is_best:
+            return segment(array, float(thresholds.reshape(-1)[0]), form=form)
+        found = segment(array, -np.inf, form=form)
+        resized = cv2.resize(found.class_map, size, interpolation=cv2.INTER_NEAREST)
+        return SegmentationMap(np.asarray(resized, np.int32), None)
 
     return Parser("segmentation", name, title, run, (layer,))
 
@@ -200,6 +243,7 @@ INSTANCES: dict[str, Match] = {
     "yolo-seg": yolo_seg,
     "fused-tensors": fused_tensors,
     "fused-rows": fused_rows,
+    "pose-tensors": pose_tensors,
     "pose": pose,
 }
 CLASSIFIERS: dict[str, Match] = {"softmax": softmax_heads}

@@ -65,6 +65,7 @@ class Outputs:
         num_classes: ``num-detected-classes`` (0 when not known).
         named: the function name that was asked for, or None.
         labels: classifier labels, one list a task.
+        channels_last: a class map's classes are in its last dimension; None when not said.
     """
 
     layers: tuple[LayerLike, ...]
@@ -73,6 +74,7 @@ class Outputs:
     num_classes: int
     named: str | None = None
     labels: Sequence[Sequence[str]] = ()
+    channels_last: bool | None = None
 
     @classmethod
     def of(
@@ -82,6 +84,7 @@ class Outputs:
         num_classes: int,
         named: str | None = None,
         labels: Sequence[Sequence[str]] = (),
+        channels_last: bool | None = None,
     ) -> Outputs:
         return cls(
             tuple(layers),
@@ -90,6 +93,7 @@ class Outputs:
             num_classes,
             named,
             labels,
+            channels_last,
         )
 
     @property

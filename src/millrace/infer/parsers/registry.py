@@ -41,19 +41,30 @@ KNOWN_FUNCTIONS: dict[str, tuple[Kind, tuple[str, ...]]] = {
     "NvDsInferParseCustomYoloV7": ("detector", _YOLO_ROWS),
     "NvDsInferParseCustomYoloV7_cuda": ("detector", _YOLO_ROWS),
     "NvDsInferParseCustomYoloV8": ("detector", ("yolov8", *_YOLO_ROWS)),
+    "NvDsInferParseCustomYoloV8_cuda": ("detector", ("yolov8", *_YOLO_ROWS)),
+    "NvDsInferParseCustomYoloV11": ("detector", ("yolov8", *_YOLO_ROWS)),
+    "NvDsInferParseYoloV5": ("detector", _YOLO_ROWS),
+    "NvDsInferParseYoloV7": ("detector", _YOLO_ROWS),
+    "NvDsInferParseYoloV8": ("detector", ("yolov8", *_YOLO_ROWS)),
+    "NvDsInferParseYoloV11": ("detector", ("yolov8", *_YOLO_ROWS)),
     "NvDsInferParseCustomYoloX": ("detector", ("yolox", *_YOLO_ROWS)),
     "NvDsInferParseCustomResnet": ("detector", ("detectnet",)),
     "NvDsInferParseCustomTfSSD": ("detector", ("suppressed",)),
     "NvDsInferParseCustomSSD": ("detector", ("nms-rows", "suppressed")),
     "NvDsInferParseCustomNMSTLT": ("detector", ("nms-rows",)),
     "NvDsInferParseCustomBatchedNMSTLT": ("detector", ("suppressed",)),
+    "NvDsInferParseCustomBatchedYoloV5NMSTLT": ("detector", ("suppressed",)),
+    "NvDsInferParseYoloV5CustomBatchedNMSTLT": ("detector", ("suppressed",)),
+    "NvDsInferYoloNMS": ("detector", ("suppressed",)),
     "NvDsInferParseCustomEfficientNMS": ("detector", ("suppressed",)),
     "NvDsInferParseCustomEfficientNMSTLT": ("detector", ("suppressed",)),
     "NvDsInferParseCustomEfficientNMSTAO": ("detector", ("suppressed",)),
     "NvDsInferParseCustomEfficientDetTAO": ("detector", ("suppressed",)),
     "NvDsInferParseCustomDDETRTAO": ("detector", ("detr",)),
-    "NvDsInferParseYoloPose": ("instance", ("pose",)),
-    "NvDsInferParseYoloPoseE": ("instance", ("pose",)),
+    "NvDsInferParseCustomRTDETRTAO": ("detector", ("detr", "rtdetr-rows")),
+    "NvDsInferParseYoloPose": ("instance", ("pose", "pose-tensors")),
+    "NvDsInferParseYoloPoseE": ("instance", ("pose", "pose-tensors")),
+    "NvDsInferParseYoloFace": ("instance", ("pose-tensors", "pose")),
     "NvDsInferParseYoloSeg": ("instance", ("fused-rows", "fused-tensors", "yolo-seg")),
     "NvDsInferParseCustomMrcnnTLT": ("instance", ("mrcnn",)),
     "NvDsInferParseCustomMrcnnTLTV2": ("instance", ("mrcnn",)),
@@ -61,6 +72,7 @@ KNOWN_FUNCTIONS: dict[str, tuple[Kind, tuple[str, ...]]] = {
     "NvDsInferClassifierParseCustomSoftmax": ("classifier", ("softmax",)),
     "NvDsInferClassiferParseNonSoftmax": ("classifier", ("softmax",)),
     "NvDsInferParseCustomSegformerTAO": ("segmentation", ("class-numbers", "class-scores")),
+    "NvDsInferParseCustomSegformerTAO2": ("segmentation", ("class-numbers", "class-scores")),
     "NvDsInferParseCustomPeopleSemSegNet": ("segmentation", ("class-numbers", "class-scores")),
 }
 
@@ -72,7 +84,8 @@ _EXPECTED: dict[Kind, str] = {
         "(N, 4) boxes with (N, classes) logits DETR"
     ),
     "instance": (
-        "(5 + 3K, anchors) YOLOv8-pose; (anchors, 6 + 3K) YOLOv7-pose; (4 + classes + M, anchors) with "
+        "(5 + 3K, anchors) YOLOv8-pose; (anchors, 6 + 3K) YOLOv7-pose; boxes (A, 4), scores (A, 1) and points "
+        "(A, 3K); (4 + classes + M, anchors) with "
         "(M, h, w) "
         "YOLO-seg; (N, 6) with (N, classes, h, w) Mask-RCNN"
     ),
@@ -83,6 +96,14 @@ _EXPECTED: dict[Kind, str] = {
 _NETWORK_TYPE: dict[Kind, int] = {"detector": 0, "classifier": 1, "segmentation": 2, "instance": 3}
 
 DetectionKind = Literal["detector", "instance"]
+
+PARSE_KEYS: dict[Kind, str] = {
+    "detector": "parse-bbox-func-name",
+    "classifier": "parse-classifier-func-name",
+    "segmentation": "parse-segmentation-func-name",
+    "instance": "parse-bbox-instance-mask-func-name",
+}
+"""The key that names the parse function of each kind of network."""
 
 
 def layouts(kind: Kind) -> tuple[str, ...]:
@@ -123,6 +144,7 @@ def get_parser(
     num_classes: int = ...,
     *,
     labels: Sequence[Sequence[str]] = ...,
+    channels_last: bool | None = ...,
 ) -> Parser[SegmentationMap]: ...
 
 
@@ -134,6 +156,7 @@ def get_parser(
     num_classes: int = 0,
     *,
     labels: Sequence[Sequence[str]] = (),
+    channels_last: bool | None = None,
 ) -> Parser[Any]:
     """Choose the parser for a network's outputs.
 
@@ -144,6 +167,7 @@ def get_parser(
         network_info: input size.
         num_classes: ``num-detected-classes``.
         labels: classifiers: class names of each task, in the outputs' order.
+        channels_last: segmentation: ``segmentation-output-order``, None to go by the shape.
 
     Returns:
         The parser; its ``describe()`` says what was chosen and why.
@@ -155,7 +179,7 @@ def get_parser(
     if callable(func_name):
         name = getattr(func_name, "__name__", "custom")
         return Parser(kind, "custom", f"custom function {name}", func_name, tuple(x.name for x in layers), "given")
-    outputs = Outputs.of(layers, network_info, num_classes, func_name, labels)
+    outputs = Outputs.of(layers, network_info, num_classes, func_name, labels, channels_last)
     preferred: tuple[str, ...] = ()
     if func_name in KNOWN_FUNCTIONS:
         known_kind, preferred = KNOWN_FUNCTIONS[func_name]
@@ -168,7 +192,7 @@ def get_parser(
         parser = _LAYOUTS[kind][layout](outputs)
         if parser is not None:
             return parser.because(f"named {func_name}")
-    unnamed = Outputs.of(layers, network_info, num_classes, None, labels)
+    unnamed = Outputs.of(layers, network_info, num_classes, None, labels, channels_last)
     for match in _LAYOUTS[kind].values():
         parser = match(unnamed)
         if parser is not None:
