@@ -90,27 +90,43 @@ def test_filters(make_detector: Callable[..., Path]) -> None:
 
 
 def test_region_of_interest(make_detector: Callable[..., Path]) -> None:
+    c = make(make_detector(ROWS))
+    found = c.submit([InferItem(surface(), Rect(60, 0, 32, 32))]).result()[0].detections
+    assert found is not None
+    # the region fills the network at scale 2: columns -10 to 65 of the network are 55 to 92.5 of the frame
+    assert (found.boxes[:, 0].min(), found.boxes[:, 2].max()) == (55, 92.5)
+    c.close()
+
+
+def test_crop_to_the_offsets_instead_of_dropping(make_detector: Callable[..., Path]) -> None:
     model = make_detector(ROWS)
-    for extra, left, right in (("", 55, 92.5), ("crop-objects-to-roi-boundary=1", 60, 92)):
-        c = make(model, extra)
-        found = c.submit([InferItem(surface(), Rect(60, 0, 32, 32))]).result()[0].detections
-        assert found is not None
-        # the region fills the network at scale 2: columns -10 to 65 of the network are 55 to 92.5 of the frame
-        assert (found.boxes[:, 0].min(), found.boxes[:, 2].max()) == (left, right)
-        c.close()
+    c = make(model, "crop-objects-to-roi-boundary=1", "roi-top-offset=25\nroi-bottom-offset=30")
+    found = c.submit([InferItem(surface())]).result()[0].detections
+    assert found is not None
+    # The frame has 64 rows; one object of four lies above row 34, the others are cut to rows 25 to 34.
+    assert sorted(found.boxes[:, 1].tolist()) == [25, 25, 25, 30]
+    assert found.boxes[:, 3].tolist() == [34] * 4
+    c.close()
 
 
-def test_labels(make_detector: Callable[..., Path], tmp_path: Path) -> None:
+def test_labels(make_detector: Callable[..., Path], tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     model = make_detector(ROWS)
     labels = tmp_path / "labels.txt"
     labels.write_text("a\nb\nc d\ne\n\n")
-    with pytest.raises(ConfigError, match=rf"^{labels}: 4 labels, but num-detected-classes=5; add the missing"):
-        make(model, f"labelfile-path={labels}")
+    c = make(model, f"labelfile-path={labels}")
+    assert c.labels == ["a", "b", "c d", "e"]
+    c.close()
+    assert f"{labels}: 4 labels for num-detected-classes=5: objects of the others have none; add" in caplog.text
+    labels.write_text("a;b;c d;e;f")
+    make(model, f"labelfile-path={labels}").close()
+    assert f"{labels}: 1 label for num-detected-classes=5: a detector's labels are one a line, without ;" in caplog.text
     labels.write_text("a\nb\nc d\ne\nf\n\n")
     c = make(model, f"labelfile-path={labels}")
     assert c.labels == ["a", "b", "c d", "e", "f"]
     c.close()
     make(model, f"labelfile-path={labels}", classes=0).close()
+    with pytest.raises(ConfigError, match=r"^pgie\.txt:10: \[class-attrs-5\], but there are 5 classes: "):
+        make(model, f"labelfile-path={labels}", "[class-attrs-5]\ntopk=1")
     with pytest.raises(ConfigError, match=r"^pgie\.txt: num-detected-classes is missing"):
         make(model, classes=0)
     with pytest.raises(ConfigError, match=r"^pgie.txt:7: labelfile-path: no such file"):

@@ -7,6 +7,7 @@ import numpy as np
 from ..config import InferConfig
 from ..infer import FrameResult, InferContext
 from ..infer.parsers.results import Classification, Detections
+from ..meta.enums import NvDsMetaType
 from ..meta.frame import NvDsBatchMeta, NvDsFrameMeta
 from ..meta.functions import (
     nvds_acquire_classifier_meta_from_pool,
@@ -17,7 +18,8 @@ from ..meta.functions import (
     nvds_add_obj_meta_to_frame,
 )
 from ..meta.objects import NvDsObjectMeta
-from ..meta.tensor import attach_segmentation_meta, attach_tensor_meta, make_tensor_meta
+from ..meta.preprocess import NvDsRoiMeta, nvds_add_classifier_meta_to_roi
+from ..meta.tensor import attach_segmentation_meta, attach_tensor_meta, attach_user_meta, make_tensor_meta
 
 BORDER_WIDTH = 3
 TEXT_ABOVE = 10  # pixels between the top of the box and the top of its text
@@ -40,10 +42,18 @@ class Attacher:
         self._info = context.network_info
 
     def attach(
-        self, meta: NvDsBatchMeta, frame: NvDsFrameMeta, parent: NvDsObjectMeta | None, result: FrameResult
+        self,
+        meta: NvDsBatchMeta,
+        frame: NvDsFrameMeta,
+        parent: NvDsObjectMeta | None,
+        result: FrameResult,
+        roi: NvDsRoiMeta | None = None,
     ) -> None:
-        """Attach the result of one frame, or of one object ``parent``; a classification is attached by the caller."""
-        owner = frame if parent is None else parent
+        """Attach the result of one frame, of one object ``parent``, or of one row of an input tensor.
+
+        A classification is attached by the caller.
+        """
+        owner = roi if roi is not None else frame if parent is None else parent
         config = self._config
         if config.output_tensor_meta:
             tensor_meta = make_tensor_meta(
@@ -53,6 +63,10 @@ class Attacher:
                 maintain_aspect_ratio=config.maintain_aspect_ratio,
             )
             attach_tensor_meta(meta, owner, tensor_meta)
+            if roi is not None:  # so that the tensors are also found from the frame and the object
+                for place in (frame, parent):
+                    if place is not None:
+                        attach_user_meta(meta, place, roi, NvDsMetaType.NVDS_ROI_META)
         if result.detections is not None:
             self._attach_objects(meta, frame, parent, result.detections)
         if result.masks is not None:
@@ -124,8 +138,17 @@ class Attacher:
         nvds_add_obj_meta_to_frame(frame, item, None)
         self.classify(meta, item, found)
 
-    def classify(self, meta: NvDsBatchMeta, item: NvDsObjectMeta, found: Classification) -> None:
-        """One NvDsClassifierMeta on an object, with a label for each attribute; its text grows by them."""
+    def classify(
+        self,
+        meta: NvDsBatchMeta,
+        item: NvDsObjectMeta | None,
+        found: Classification,
+        roi: NvDsRoiMeta | None = None,
+    ) -> None:
+        """One NvDsClassifierMeta on an object and a row of an input tensor, with a label for each attribute.
+
+        The object's text grows by them.
+        """
         if not found.attributes:
             return
         classifier = nvds_acquire_classifier_meta_from_pool(meta)
@@ -140,6 +163,10 @@ class Attacher:
             line = self._lines[attribute.task_index] if attribute.task_index < len(self._lines) else []
             label.num_classes = len(line)
             nvds_add_label_info_meta_to_classifier(classifier, label)
+        if roi is not None:
+            nvds_add_classifier_meta_to_roi(roi, classifier if item is None else classifier.duplicate())
+        if item is None:
+            return
         nvds_add_classifier_meta_to_object(item, classifier)
         if found.label:
             text = item.text_params

@@ -12,6 +12,7 @@ from ..infer import InferContext, InferItem, InferJob
 from ..meta.batch import Batch
 from ..meta.frame import NvDsFrameMeta
 from ..meta.objects import NvDsObjectMeta
+from ..meta.preprocess import NvDsRoiMeta
 from ..surface import Rect
 from . import _native
 from . import caps as nvcaps
@@ -23,6 +24,7 @@ from .handle import batch_of
 from .outqueue import OutputQueue
 from .properties import properties_of
 from .secondary import Selector, Track
+from .tensorinput import TensorInput
 
 log = logging.getLogger("millrace.infer")
 
@@ -30,11 +32,15 @@ _CAPS = Gst.Caps.from_string(nvcaps.nvmm_caps(("NV12", "RGBA", "I420", "BGRx", "
 
 
 class _Target(NamedTuple):
-    """What a result belongs to: a frame, or an object of it, and the track to remember a classification by."""
+    """What a result belongs to: a frame, or an object of it, and the track to remember a classification by.
+
+    ``roi`` is the row of an input tensor that the result is of.
+    """
 
     frame: NvDsFrameMeta
     item: NvDsObjectMeta | None = None
     track: Track | None = None
+    roi: NvDsRoiMeta | None = None
 
 
 class _Work(NamedTuple):
@@ -76,7 +82,11 @@ class NvInfer(NvFilter, Gst.Element):
         "output-tensor-meta": "output_tensor_meta",
         "output-instance-mask": "output_instance_mask",
         "input-tensor-meta": "input_tensor_from_meta",
+        "clip-object-outside-roi": "clip_object_outside_roi",
         "crop-objects-to-roi-boundary": "crop_objects_to_roi_boundary",
+        "raw-output-file-write": "raw_output_file_write",
+        "strongly-typed": "strongly_typed",
+        "dynamic-properties": "dynamic_properties",
     }
 
     def __init__(self) -> None:
@@ -88,6 +98,7 @@ class NvInfer(NvFilter, Gst.Element):
         self._batches = 0
         self._active: InferConfig | None = None  # what the context was built from
         self._primary = True
+        self._tensors: TensorInput | None = None  # instead of pictures
         self._late: ThreadPoolExecutor | None = None
         self._output = OutputQueue(self, self.srcpad, self._finish, passing=self._event_passes)
 
@@ -169,7 +180,11 @@ class NvInfer(NvFilter, Gst.Element):
         self._primary = config.process_mode == ProcessMode.PRIMARY
         classifies = config.network_type == NetworkType.CLASSIFIER
         self._selector = Selector(config, remember=classifies and not self._primary)
-        late = classifies and not self._primary and config.classifier_async_mode
+        name, tensors = self.get_name(), config.input_tensor_from_meta
+        self._tensors = TensorInput(name, config.gie_unique_id, self._context) if tensors else None
+        if tensors and config.classifier_async_mode:
+            log.info("%s: classifier-async-mode has no effect with input-tensor-meta", name)
+        late = classifies and not self._primary and config.classifier_async_mode and not tensors
         self._late = ThreadPoolExecutor(1, f"{self.get_name()}:late") if late else None
         self._batches = 0
         self._output.start()
@@ -221,6 +236,9 @@ class NvInfer(NvFilter, Gst.Element):
     def _submit(self, batch: Batch) -> _Work:
         context, config = self._context, self._active
         assert context is not None and config is not None and batch.meta is not None
+        if self._tensors is not None:
+            jobs, rows = self._tensors.submit(batch)
+            return _Work(jobs, [_Target(frame, roi.object_meta, None, roi) for frame, roi in rows], [])
         if self._primary:
             skip = self._batches % (config.interval + 1) != 0
             self._batches += 1
@@ -233,7 +251,7 @@ class NvInfer(NvFilter, Gst.Element):
         else:
             targets, recalled = self._select(batch, frames)
         items = [
-            InferItem(batch.surfaces[t.frame.batch_id], None if t.item is None else _rect_of(t.item)) for t in targets
+            InferItem(batch.surface_of(t.frame), None if t.item is None else _rect_of(t.item)) for t in targets
         ]
         size = context.batch_size
         jobs = [context.submit(items[start : start + size]) for start in range(0, len(items), size)]
@@ -247,7 +265,7 @@ class NvInfer(NvFilter, Gst.Element):
         targets: list[_Target] = []
         recalled: list[_Target] = []
         for frame in frames:
-            surface = batch.surfaces[frame.batch_id]
+            surface = batch.surface_of(frame)
             for item in frame.objects:
                 if not self._selector.takes(item) or not _is_inside(item, surface.width, surface.height):
                     continue
@@ -279,9 +297,13 @@ class NvInfer(NvFilter, Gst.Element):
         meta, attacher = batch.meta, self._attacher
         results = [result for job in work.jobs for result in job.result()]
         for target, result in zip(work.targets, results, strict=True):
-            frame, item, track = target
-            attacher.attach(meta, frame, item, result)
-            if item is None:
+            frame, item, track, roi = target
+            attacher.attach(meta, frame, item, result, roi)
+            if roi is not None:
+                frame.bInferDone = True
+                if result.classes is not None:
+                    attacher.classify(meta, item, result.classes, roi)
+            elif item is None:
                 frame.bInferDone = True
                 if result.classes is not None:
                     attacher.classify_frame(meta, frame, result.classes)
@@ -289,7 +311,7 @@ class NvInfer(NvFilter, Gst.Element):
                 if track is not None:
                     self._selector.store(track, result.classes)
                 attacher.classify(meta, item, result.classes)
-        for _frame, item, track in work.recalled:
+        for _frame, item, track, _roi in work.recalled:
             known = self._selector.recall(track) if track is not None else None
             if known is not None and item is not None:
                 attacher.classify(meta, item, known)

@@ -8,7 +8,7 @@ from .engines import Engine, EngineSpec, make_engine
 from .parsers.results import Classification, Detections, LayerInfo, NetworkInfo, SegmentationMap
 from .preprocess import Preprocessor
 from .transform import LetterboxTransform
-from .types import FrameResult, InferItem, LayerTensor
+from .types import FrameResult, InferItem, LayerTensor, TensorItem
 
 __all__ = [
     "BenchResult",
@@ -26,6 +26,7 @@ __all__ = [
     "NetworkInfo",
     "Preprocessor",
     "SegmentationMap",
+    "TensorItem",
     "benchmark_engine",
     "engine_spec",
     "make_engine",

@@ -87,7 +87,6 @@ def benchmark_engine(
     info = network.network_info
     in_flight = requests or network.slots
     generator = np.random.default_rng(0)
-    picture = generator.integers(0, 256, (info.height, info.width, info.channels), np.uint8)
     try:
         latencies: list[float] = []
         flight: deque[tuple[Run, float]] = deque()
@@ -114,7 +113,8 @@ def benchmark_engine(
                 collect()
             slot = network.acquire()
             if id(slot) not in filled:
-                slot.buffer.array[...] = picture
+                for array in slot.arrays:
+                    array[...] = generator.integers(0, 256, array.shape[1:], np.uint8)
                 filled.add(id(slot))
             flight.append((network.start(slot, count), time.perf_counter()))
         fps = done / (time.perf_counter() - measured_from)

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+import numpy.typing as npt
 
 from ..config import ColorFormat, InferConfig, InputOrder, NetworkType
-from ..errors import ConfigError
+from ..errors import ConfigError, MediaError
 from .engines import Engine, EngineSpec, Run, make_engine
 from .labels import class_count, read_labels
 from .model import precision_name, resolve_model
 from .parsers.results import LayerInfo, NetworkInfo
 from .postprocess import PostProcessor
 from .preprocess import Preprocessor
+from .rawfiles import RawWriter
 from .transform import LetterboxTransform
-from .types import FrameResult, InferItem, LayerTensor
+from .types import FrameResult, InferItem, LayerTensor, TensorItem
 
 log = logging.getLogger("millrace.infer")
 
@@ -72,15 +77,12 @@ class InferContext:
         files = resolve_model(config, self.batch_size)
         lines = read_labels(config)
         classes = class_count(config, lines)
-        if config.input_tensor_from_meta:
-            raise config.error(
-                "input-tensor-from-meta", "input-tensor-from-meta=1 needs a preprocess element, which is not available"
-            )
         spec = engine_spec(config, files.model, self.batch_size)
         self._engine: Engine = make_engine(spec, files.engine if cache else None, engine)
         info = self._engine.network_info
         self._order = self._output_order()
-        self._pre = Preprocessor(config, info.width, info.height, info.channels)
+        self._raw = RawWriter(config.gie_unique_id) if config.raw_output_file_write else None
+        self._pre = None if spec.raw else Preprocessor(config, info.width, info.height, info.channels)
         self._label_lines = lines
         try:
             self._post = PostProcessor(config, self.output_layers, info, lines, classes)
@@ -95,7 +97,7 @@ class InferContext:
 
     @property
     def input_layers(self) -> list[LayerInfo]:
-        """The network's input; shape without the batch dimension."""
+        """The network's inputs, one unless it takes ready tensors; shapes without the batch dimension."""
         return self._engine.input_layers
 
     @property
@@ -129,16 +131,80 @@ class InferContext:
             items: up to ``batch_size`` pictures.
 
         Raises:
-            ConfigError: more items than ``batch_size``.
+            ConfigError: more items than ``batch_size``, or the network takes ready tensors.
             MediaError: a region lies outside its picture.
             ModelError: the engine failed or is closed.
         """
+        if self._pre is None:
+            raise ConfigError("input-tensor-from-meta=1: the network takes ready tensors, not pictures")
         if len(items) > self.batch_size:
             raise ConfigError(f"{len(items)} pictures for batch-size={self.batch_size}")
         size = self._engine.batch_size
         return InferJob(self, [self._start(items[at : at + size]) for at in range(0, len(items), size)])
 
+    def check_tensors(self, tensors: Mapping[str, npt.NDArray[Any]]) -> None:
+        """Make sure that ready tensors fit the network's inputs.
+
+        Args:
+            tensors: (rows, ...) for each input, by its name.
+
+        Raises:
+            MediaError: a name, shape or type is another, or an input has no tensor; the message says which and what
+                the network takes.
+        """
+        layers = {layer.name: layer for layer in self.input_layers}
+        takes = ", ".join(f"'{x.name}' {_shown(x.shape)} {x.dtype}" for x in layers.values())
+        for name, array in tensors.items():
+            layer = layers.get(name)
+            if layer is None:
+                raise MediaError(f"there is a tensor '{name}', but the network's input is {takes}")
+            if array.shape[1:] != layer.shape:
+                raise MediaError(
+                    f"tensor '{name}' has the shape {'x'.join(map(str, array.shape))}, but the network takes "
+                    f"{_shown(layer.shape)}"
+                )
+            if array.dtype.name != layer.dtype:
+                raise MediaError(
+                    f"tensor '{name}' is {array.dtype.name}, but the network takes {layer.dtype}; convert it with "
+                    f'.astype("{layer.dtype}")'
+                )
+        missing = [name for name in layers if name not in tensors]
+        if missing:
+            raise MediaError(f"no tensor came for the input '{missing[0]}'; the network takes {takes}")
+
+    def submit_tensors(self, items: list[TensorItem]) -> InferJob:
+        """Start on some rows of ready tensors: they are copied now and inferred on in the background.
+
+        Waits only while all requests are busy.
+
+        Args:
+            items: up to ``batch_size`` rows, of shapes and types that :meth:`check_tensors` takes.
+
+        Raises:
+            ConfigError: more items than ``batch_size``, or the network takes pictures.
+            ModelError: the engine failed or is closed.
+        """
+        if self._pre is not None:
+            raise ConfigError("the network takes pictures; ready tensors need input-tensor-from-meta=1")
+        if len(items) > self.batch_size:
+            raise ConfigError(f"{len(items)} rows for batch-size={self.batch_size}")
+        size = self._engine.batch_size
+        return InferJob(self, [self._start_tensors(items[at : at + size]) for at in range(0, len(items), size)])
+
+    def _start_tensors(self, items: list[TensorItem]) -> _Part:
+        slot = self._engine.acquire()
+        try:
+            for index, item in enumerate(items):
+                for array, row in zip(slot.arrays, item.rows, strict=True):
+                    array[index] = row
+        except Exception:
+            self._engine.release(slot)
+            raise
+        sizes = [(item.width, item.height) for item in items]
+        return _Part(self._engine.start(slot, len(items)), [item.transform for item in items], sizes)
+
     def _start(self, items: list[InferItem]) -> _Part:
+        assert self._pre is not None
         slot = self._engine.acquire()
         try:
             transforms = [self._pre(item.surface, item.roi, slot.buffer, i) for i, item in enumerate(items)]
@@ -151,6 +217,8 @@ class InferContext:
     def _results_of(self, part: _Part) -> list[FrameResult]:
         outputs = part.run.wait()
         names = [layer.name for layer in self._engine.output_layers]
+        if self._raw is not None:
+            self._raw(names, outputs, len(part.transforms))
         results = []
         for index, transform in enumerate(part.transforms):
             tensors = [LayerTensor(names[k], outputs[k][index]) for k in self._order]
@@ -172,6 +240,10 @@ class InferContext:
         self._engine.close()
 
 
+def _shown(shape: tuple[int, ...]) -> str:
+    return "x".join(map(str, ("N", *shape)))
+
+
 def engine_spec(config: InferConfig, model: Path, batch_size: int) -> EngineSpec:
     """What an engine for a configuration must be like.
 
@@ -179,16 +251,22 @@ def engine_spec(config: InferConfig, model: Path, batch_size: int) -> EngineSpec
         ModelError: ``offsets`` has another number of values than the network has channels.
     """
     dims = config.infer_dims
-    return EngineSpec(
+    spec = EngineSpec(
         model=model,
         batch_size=batch_size,
         precision=precision_name(config.network_mode),
         layout="NHWC" if config.network_input_order == InputOrder.NHWC else "NCHW",
         dims=None if dims is None else (dims[0], dims[1], dims[2]),
+        calibration=config.int8_calib_file,
+        raw=config.input_tensor_from_meta,
+    )
+    if spec.raw:
+        return spec
+    return replace(
+        spec,
         channels=1 if config.model_color_format == ColorFormat.GRAY else 3,
         scale=config.net_scale_factor,
         means=tuple(config.offsets),
         mean_file=config.mean_file,
         bgr=config.model_color_format == ColorFormat.BGR,
-        calibration=config.int8_calib_file,
     )

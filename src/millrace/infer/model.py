@@ -104,8 +104,9 @@ def resolve_model(config: InferConfig, batch_size: int) -> ModelFiles:
     else:
         raise ConfigError("no model: set onnx-file (or model-engine-file) in [property]", config.file)
     if engine is None or engine == model:
-        # The name that DeepStream gives an engine when the configuration has none.
-        tail = f"_b{batch_size}_gpu{config.gpu_id}_{precision_name(config.network_mode)}.engine"
+        # The name that DeepStream gives an engine when the configuration has none; one for tensors is another here.
+        kind = precision_name(config.network_mode) + ("raw" if config.input_tensor_from_meta else "")
+        tail = f"_b{batch_size}_gpu{config.gpu_id}_{kind}.engine"
         engine = model.with_name(model.name + tail)
     return ModelFiles(model, engine)
 

@@ -85,7 +85,7 @@ class Preprocessor:
         """
         part = _even_part(surface, roi)
         transform, (inner_w, inner_h) = letterbox(part, self.width, self.height, self._keep_aspect, self._symmetric)
-        window = buffer.window(index, transform.pad_x, transform.pad_y, inner_w, inner_h)
+        window = buffer.window(index, int(transform.pad_x), int(transform.pad_y), inner_w, inner_h)
         if roi is not None:
             surface = surface.convert(crop=Rect(*map(float, part)))
         same_size = part[2:] == (inner_w, inner_h)

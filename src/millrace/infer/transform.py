@@ -20,16 +20,16 @@ class LetterboxTransform:
     Attributes:
         scale_x: network pixels for each pixel of the surface.
         scale_y: the same, vertically.
-        pad_x: columns of padding on the left.
-        pad_y: rows of padding above.
-        roi: left, top, width, height of the part of the surface that was taken, whole pixels.
+        pad_x: columns of padding on the left; whole pixels, except for ready tensors.
+        pad_y: rows of padding above; the same.
+        roi: left, top, width, height of the part of the surface that was taken; the same.
     """
 
     scale_x: float
     scale_y: float
-    pad_x: int
-    pad_y: int
-    roi: tuple[int, int, int, int]
+    pad_x: float
+    pad_y: float
+    roi: tuple[float, float, float, float]
 
     def to_frame(self, boxes_xyxy: npt.NDArray[Any]) -> FloatArray:
         """(..., 4) left, top, right, bottom in network pixels to pixels of the surface; not clipped."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -20,6 +21,22 @@ class InferItem(NamedTuple):
 
     surface: Surface
     roi: Rect | None = None
+
+
+class TensorItem(NamedTuple):
+    """One row of ready tensors.
+
+    Attributes:
+        rows: for each of the network's inputs, in order, an array without the batch dimension.
+        transform: how the picture that they were made of lies in the network's input.
+        width: of the frame, pixels.
+        height: of the frame, pixels.
+    """
+
+    rows: Sequence[npt.NDArray[Any]]
+    transform: LetterboxTransform
+    width: int
+    height: int
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from ..preprocess import InputBuffer
 
 Array = npt.NDArray[Any]
 Layout = Literal["NCHW", "NHWC"]
+TENSORS = "ready tensors of any shape can be attached with input-tensor-from-meta=1"
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,7 @@ class EngineSpec:
         streams: requests computed at the same time; 0 lets the engine choose.
         threads: threads it may use; 0 for all.
         calibration: INT8 calibration cache; used when the precision is ``int8`` or ``best``.
+        raw: the network takes ready tensors as it declares them; nothing of the pre-processing is part of it.
     """
 
     model: Path
@@ -54,6 +56,7 @@ class EngineSpec:
     streams: int = 0
     threads: int = 0
     calibration: Path | None = None
+    raw: bool = False
 
     def __post_init__(self) -> None:
         if self.means and len(self.means) != self.channels:
@@ -115,7 +118,7 @@ def check_input(spec: EngineSpec, name: str, shape: list[int]) -> tuple[NetworkI
     """
     if len(shape) != 4:
         shown = tuple("?" if d < 0 else d for d in shape)
-        raise ModelError(f"{spec.model}: input {name} has shape {shown}; a picture input has 4 dimensions")
+        raise ModelError(f"{spec.model}: input {name} has shape {shown}; a picture input has 4 dimensions ({TENSORS})")
     batch, rest = shape[0], shape[1:]
     c, h, w = rest if spec.layout == "NCHW" else (rest[2], rest[0], rest[1])
     if spec.dims is not None:
@@ -138,11 +141,68 @@ def check_input(spec: EngineSpec, name: str, shape: list[int]) -> tuple[NetworkI
     return NetworkInfo(w, h, c), batch
 
 
-class Slot(ABC):
-    """One request: an input buffer and a way to run on it."""
+def check_tensors(spec: EngineSpec, inputs: list[tuple[str, list[int], str]]) -> tuple[list[LayerInfo], int]:
+    """The inputs of a network that takes ready tensors, without batch, and the batch (-1 when dynamic).
 
-    def __init__(self, buffer: InputBuffer) -> None:
-        self.buffer = buffer
+    Args:
+        spec: what was asked for; ``dims`` fills the open dimensions of a picture.
+        inputs: name, all dimensions (-1 where dynamic) and element type of each.
+
+    Raises:
+        ModelError: an input has no batch, a dimension stays open, or ``infer-dims`` is another.
+    """
+    layers, batches = [], set()
+    for name, shape, dtype in inputs:
+        if not shape:
+            raise ModelError(f"{spec.model}: input {name} is a single number; a ready tensor has a batch dimension")
+        rest = shape[1:]
+        if spec.dims is not None and len(rest) == 3 and (len(inputs) == 1 or -1 in rest):
+            c, h, w = spec.dims
+            wanted = [c, h, w] if spec.layout == "NCHW" else [h, w, c]
+            if any(have not in (-1, want) for have, want in zip(rest, wanted, strict=True)):
+                shown = ";".join("?" if d < 0 else str(d) for d in rest)
+                given = ";".join(map(str, spec.dims))
+                raise ModelError(
+                    f"infer-dims={given} but the input {name} of {spec.model.name} is {shown} ({spec.layout[1:]})"
+                )
+            rest = wanted
+        if -1 in rest:
+            shown = "x".join("?" if d < 0 else str(d) for d in shape)
+            mend = "set infer-dims=channels;height;width" if len(rest) == 3 else "export the model with its size"
+            raise ModelError(f"{spec.model}: input {name} ({shown}) has no fixed size; {mend}")
+        layers.append(LayerInfo(name, tuple(rest), dtype))
+        batches.add(shape[0])
+    fixed = batches - {-1}
+    if len(fixed) > 1:
+        raise ModelError(f"{spec.model}: its inputs have different batches: {', '.join(map(str, sorted(fixed)))}")
+    return layers, fixed.pop() if fixed else -1
+
+
+def picture_size(layers: list[LayerInfo], layout: Layout) -> NetworkInfo:
+    """What of a network's inputs is nearest to a picture's size: for post-processing and metadata."""
+    shape = next((layer.shape for layer in layers if len(layer.shape) == 3), layers[0].shape)
+    if len(shape) == 3 and layout == "NHWC":
+        return NetworkInfo(shape[1], shape[0], shape[2])
+    c, h, w = (1, 1, 1, *shape)[-3:] if len(shape) < 3 else (shape[0], *shape[-2:])
+    return NetworkInfo(w, h, c)
+
+
+class Slot(ABC):
+    """One request: its input memory and a way to run on it.
+
+    Args:
+        inputs: where pictures go, or an array (batch, ...) for each input of a network that takes ready tensors.
+    """
+
+    def __init__(self, inputs: InputBuffer | list[Array]) -> None:
+        self._pictures = inputs if isinstance(inputs, InputBuffer) else None
+        self.arrays: list[Array] = inputs if isinstance(inputs, list) else [inputs.array]
+
+    @property
+    def buffer(self) -> InputBuffer:
+        """Where pictures go; only for networks that take pictures."""
+        assert self._pictures is not None
+        return self._pictures
 
     @abstractmethod
     def start(self, count: int) -> None:
@@ -191,7 +251,7 @@ class Engine(ABC):
         name: library and version.
         precision: what it computes in, for the log.
         network_info: input size.
-        input_layers: the input, without batch.
+        input_layers: the inputs, without batch; one where the network takes pictures.
         output_layers: outputs in order, without batch; -1 where dynamic.
         batch_size: pictures a request takes.
         slots: number of requests.
@@ -212,6 +272,13 @@ class Engine(ABC):
         self._running: deque[Run] = deque()
         self._changed = threading.Condition()
         self._closed = False
+
+    def new_inputs(self, raw: bool) -> InputBuffer | list[Array]:
+        """Input memory of one request: for pictures, or as the network declares its inputs."""
+        if raw:
+            return [np.zeros((self.batch_size, *layer.shape), layer.dtype) for layer in self.input_layers]
+        info = self.network_info
+        return InputBuffer(np.zeros((self.batch_size, info.height, info.width, info.channels), np.uint8))
 
     def _add_slots(self, slots: list[Slot]) -> None:
         self._free = slots

@@ -12,15 +12,15 @@ import numpy as np
 
 from ...errors import ModelError
 from ..parsers.results import LayerInfo, NetworkInfo
-from ..preprocess import InputBuffer
 from ..quantize import apply_calibration, load_onnx
-from .base import Array, Engine, EngineSpec, Slot, check_input
+from .base import TENSORS, Array, Engine, EngineSpec, Slot, check_input, check_tensors, picture_size
 
 log = logging.getLogger("millrace.infer")
 
 _TYPES = {
     "tensor(float)": "float32", "tensor(float16)": "float16", "tensor(double)": "float64", "tensor(int64)": "int64",
     "tensor(int32)": "int32", "tensor(uint8)": "uint8", "tensor(int8)": "int8", "tensor(bool)": "bool",
+    "tensor(uint32)": "uint32", "tensor(uint64)": "uint64",
 }  # fmt: skip
 
 
@@ -53,12 +53,20 @@ class OnnxRuntimeEngine(Engine):
         options.log_severity_level = 3
         options.intra_op_num_threads = max(1, (spec.threads or cores) // workers)
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        model, self.network_info, batch, self.input_layers = with_preprocessing(spec, proto)
+        if spec.raw:
+            model = proto.SerializeToString()
+        else:
+            model, self.network_info, batch, self.input_layers = with_preprocessing(spec, proto)
         try:
             self._session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # onnxruntime's exceptions have no common base
             raise ModelError(f"{spec.model}: ONNX Runtime cannot load it: {str(error).splitlines()[0]}") from error
-        self._input = self._session.get_inputs()[0].name
+        sources = self._session.get_inputs()
+        self._inputs = [source.name for source in sources]
+        if spec.raw:
+            inputs = [(x.name, [d if isinstance(d, int) else -1 for d in x.shape], _element_type(x)) for x in sources]
+            self.input_layers, batch = check_tensors(spec, inputs)
+            self.network_info = picture_size(self.input_layers, spec.layout)
         outputs = self._session.get_outputs()
         follows = all(o.shape and not isinstance(o.shape[0], int) for o in outputs)
         self._any_count = batch < 0 and follows
@@ -74,7 +82,7 @@ class OnnxRuntimeEngine(Engine):
         if self.batch_size > 1 and not all(self._batched):
             raise ModelError(f"{spec.model} has a fixed batch of {self.batch_size} but outputs without it")
         self._workers = ThreadPoolExecutor(workers, "millrace-onnxruntime")
-        self._add_slots([_OnnxRuntimeSlot(self) for _ in range(workers + 1)])
+        self._add_slots([_OnnxRuntimeSlot(self, spec.raw) for _ in range(workers + 1)])
         log.info(
             "%s, %s, batch %d, %d requests: loaded %s in %.0f ms",
             self.name, self.precision, self.batch_size, self.slots, spec.model, (time.perf_counter() - started) * 1e3,
@@ -86,19 +94,18 @@ class OnnxRuntimeEngine(Engine):
 
 
 class _OnnxRuntimeSlot(Slot):
-    def __init__(self, engine: OnnxRuntimeEngine) -> None:
-        info = engine.network_info
-        shape = (engine.batch_size, info.height, info.width, info.channels)
-        super().__init__(InputBuffer(np.zeros(shape, np.uint8)))
-        self._session, self._input, self._workers = engine._session, engine._input, engine._workers
+    def __init__(self, engine: OnnxRuntimeEngine, raw: bool) -> None:
+        super().__init__(engine.new_inputs(raw))
+        self._session, self._inputs, self._workers = engine._session, engine._inputs, engine._workers
         self._batched, self._any_count = engine._batched, engine._any_count
         self._future: Future[list[Any]] | None = None
         self._count = 0
 
     def start(self, count: int) -> None:
         self._count = count
-        array = self.buffer.array[:count] if self._any_count else self.buffer.array
-        self._future = self._workers.submit(self._session.run, None, {self._input: array})
+        arrays = [array[:count] if self._any_count else array for array in self.arrays]
+        feed = dict(zip(self._inputs, arrays, strict=True))
+        self._future = self._workers.submit(self._session.run, None, feed)
 
     def finish(self) -> list[Array]:
         assert self._future is not None
@@ -110,6 +117,13 @@ class _OnnxRuntimeSlot(Slot):
                 array = array.astype(np.float32)
             results.append(array[: self._count] if batched else array[None])
         return results
+
+
+def _element_type(source: Any) -> str:
+    name = _TYPES.get(source.type)
+    if name is None:
+        raise ModelError(f"input {source.name} is a {source.type}, which cannot come as a ready tensor")
+    return name
 
 
 def with_preprocessing(spec: EngineSpec, proto: Any = None) -> tuple[bytes, NetworkInfo, int, list[LayerInfo]]:
@@ -127,7 +141,7 @@ def with_preprocessing(spec: EngineSpec, proto: Any = None) -> tuple[bytes, Netw
     inputs = [value for value in graph.input if value.name not in weights]
     if len(inputs) != 1:
         listed = ", ".join(value.name for value in inputs)
-        raise ModelError(f"{spec.model}: {len(inputs)} inputs ({listed}); one picture input is possible")
+        raise ModelError(f"{spec.model}: {len(inputs)} inputs ({listed}); one picture input is possible ({TENSORS})")
     source = inputs[0]
     shape = [d.dim_value if d.HasField("dim_value") else -1 for d in source.type.tensor_type.shape.dim]
     info, batch = check_input(spec, source.name, [d if d > 0 else -1 for d in shape])

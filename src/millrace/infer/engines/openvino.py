@@ -14,9 +14,8 @@ from ...errors import ModelError
 from .. import cache
 from ..calibration import hash_calibration
 from ..parsers.results import LayerInfo, NetworkInfo
-from ..preprocess import InputBuffer
 from ..quantize import VERSION, active_calibration, apply_calibration, load_onnx, warn_float
-from .base import Array, Engine, EngineSpec, Slot, check_input
+from .base import TENSORS, Array, Engine, EngineSpec, Slot, check_input, check_tensors, picture_size
 from .buffers import BufferPool
 
 log = logging.getLogger("millrace.infer")
@@ -53,10 +52,10 @@ class OpenVinoEngine(Engine):
         self._ov = openvino
         self.name = f"OpenVINO {openvino.__version__.split('-')[0]}"
         self._compiled = self._load(spec, engine_file)
-        self._describe()
+        self._describe(spec)
         wanted = int(self._compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS"))
         # One more than run, so that the next picture is ready when a request ends.
-        self._add_slots([_OpenVinoSlot(self) for _ in range(wanted + 1)])
+        self._add_slots([_OpenVinoSlot(self, spec.raw) for _ in range(wanted + 1)])
         origin = f"loaded from {engine_file}" if self.from_cache else f"compiled from {spec.model}"
         log.info(
             "%s, %s, batch %d, %d requests: %s in %.0f ms",
@@ -101,7 +100,7 @@ class OpenVinoEngine(Engine):
         return compiled
 
     def _fingerprint(self, spec: EngineSpec, config: dict[str, Any]) -> cache.Fingerprint:
-        asked = (
+        asked: tuple[Any, ...] = (
             spec.precision,
             spec.batch_size,
             spec.layout,
@@ -111,6 +110,8 @@ class OpenVinoEngine(Engine):
             spec.means,
             spec.bgr,
         )
+        if spec.raw:
+            asked += ("raw",)
         mean = "" if spec.mean_file is None else cache.hash_model(spec.mean_file)
         calibration = active_calibration(spec)
         return cache.Fingerprint(
@@ -145,7 +146,7 @@ class OpenVinoEngine(Engine):
         return config
 
     def _read(self, spec: EngineSpec) -> Any:
-        """The model with the batch set and pre-processing in front: it takes uint8 NHWC."""
+        """The model with the batch set; with pre-processing in front, so that it takes uint8 NHWC, unless it is raw."""
         ov = self._ov
         if not spec.model.is_file():
             raise ModelError(f"no such model: {spec.model}")
@@ -159,35 +160,40 @@ class OpenVinoEngine(Engine):
             model = core().read_model(source)
         except RuntimeError as error:
             raise ModelError(f"{spec.model}: OpenVINO cannot read it: {_first_line(error)}") from error
-        if len(model.inputs) != 1:
+        if len(model.inputs) != 1 and not spec.raw:
             names = ", ".join(_name(port) for port in model.inputs)
-            raise ModelError(f"{spec.model}: {len(model.inputs)} inputs ({names}); one picture input is possible")
-        port = model.input(0)
-        shape = [d.get_length() if d.is_static else -1 for d in port.get_partial_shape()]
-        info, batch = check_input(spec, _name(port), shape)
+            raise ModelError(
+                f"{spec.model}: {len(model.inputs)} inputs ({names}); one picture input is possible ({TENSORS})"
+            )
+        if spec.raw:
+            layers, batch = check_tensors(spec, [(_name(port), _dims(port), _dtype(port)) for port in model.inputs])
+            info = picture_size(layers, spec.layout)
+            sizes = {port: list(layer.shape) for port, layer in zip(model.inputs, layers, strict=True)}
+        else:
+            info, batch = check_input(spec, _name(model.input(0)), _dims(model.input(0)))
+            nchw = [info.channels, info.height, info.width]
+            sizes = {model.input(0): nchw if spec.layout == "NCHW" else [*nchw[1:], nchw[0]]}
         quantised = any(op.get_type_name() == "FakeQuantize" for op in model.get_ops())
         if spec.precision == "int8" and not quantised:
             self.precision = "FP32"
             if active_calibration(spec) is None:
                 warn_float(spec)
         # A compiled network adds names of its own, so the model's are kept: the input's, then the outputs'.
-        self._names = [_name(port), *(_name(output) for output in model.outputs)]
-        size = [info.channels, info.height, info.width]
-        if spec.layout == "NHWC":
-            size = [info.height, info.width, info.channels]
+        self._names = [_name(port) for port in (*model.inputs, *model.outputs)]
         try:
             count: Any = batch if batch > 0 else 1
-            if batch < 0 and spec.batch_size > 1 and self._keeps_batch(model, port, size):
+            if batch < 0 and spec.batch_size > 1 and self._keeps_batch(model, sizes):
                 # Open up to the batch size: a batch that is not full costs no more than its pictures.
                 count = ov.Dimension(1, spec.batch_size)
-            model.reshape({port: ov.PartialShape([count, *size])})
+            model.reshape({port: ov.PartialShape([count, *size]) for port, size in sizes.items()})
         except RuntimeError as error:
-            raise ModelError(f"{spec.model}: cannot take an input of {size}: {_first_line(error)}") from error
+            shown = ", ".join(map(str, sizes.values()))
+            raise ModelError(f"{spec.model}: cannot take an input of {shown}: {_first_line(error)}") from error
         return self._with_preprocessing(model, spec, info)
 
-    def _keeps_batch(self, model: Any, port: Any, size: list[int]) -> bool:
+    def _keeps_batch(self, model: Any, sizes: dict[Any, list[int]]) -> bool:
         """Whether every output begins with the batch dimension: tried with a batch of two."""
-        model.reshape({port: self._ov.PartialShape([2, *size])})
+        model.reshape({port: self._ov.PartialShape([2, *size]) for port, size in sizes.items()})
         shapes = [output.get_partial_shape() for output in model.outputs]
         return all(s.rank.is_static and s.rank.get_length() > 0 and s[0].is_static and s[0] == 2 for s in shapes)
 
@@ -198,6 +204,11 @@ class OpenVinoEngine(Engine):
         from openvino.utils.decorators import custom_preprocess_function
 
         processor = PrePostProcessor(model)
+        for index, output in enumerate(model.outputs):
+            if output.get_element_type() in (ov.Type.f16, ov.Type.bf16, ov.Type.f64):
+                processor.output(index).tensor().set_element_type(ov.Type.f32)
+        if spec.raw:
+            return processor.build()
         picture = processor.input(0)
         picture.tensor().set_element_type(ov.Type.u8).set_layout(ov.Layout("NHWC"))
         picture.model().set_layout(ov.Layout(spec.layout))
@@ -212,21 +223,23 @@ class OpenVinoEngine(Engine):
             return opset8.multiply(centred, opset8.constant(np.float32(spec.scale)))
 
         steps.custom(normalise)
-        for index, output in enumerate(model.outputs):
-            if output.get_element_type() in (ov.Type.f16, ov.Type.bf16, ov.Type.f64):
-                processor.output(index).tensor().set_element_type(ov.Type.f32)
         return processor.build()
 
-    def _describe(self) -> None:
-        port = self._compiled.input(0)
-        shape = port.get_partial_shape()
+    def _describe(self, spec: EngineSpec) -> None:
+        inputs = self._compiled.inputs
+        shape = inputs[0].get_partial_shape()
         self.batch_size = int(shape[0].get_max_length())
-        h, w, c = (int(d.get_length()) for d in list(shape)[1:])
-        self.network_info = NetworkInfo(w, h, c)
-        self.input_layers = [LayerInfo(self._names[0], (c, h, w))]
+        if spec.raw:
+            named = zip(self._names, inputs, strict=False)  # the outputs' names follow
+            self.input_layers = [LayerInfo(name, tuple(_dims(port)[1:]), _dtype(port)) for name, port in named]
+            self.network_info = picture_size(self.input_layers, spec.layout)
+        else:
+            h, w, c = (int(d.get_length()) for d in list(shape)[1:])
+            self.network_info = NetworkInfo(w, h, c)
+            self.input_layers = [LayerInfo(self._names[0], (c, h, w))]
         self.output_layers, self._outputs = [], []
         self._any_count = shape[0].is_dynamic
-        for name, output in zip(self._names[1:], self._compiled.outputs, strict=True):
+        for name, output in zip(self._names[len(inputs) :], self._compiled.outputs, strict=True):
             dims = [int(d.get_length()) if d.is_static else -1 for d in output.get_partial_shape()]
             dtype = output.get_element_type().to_dtype()
             batched = bool(dims) and (self._any_count or self.batch_size == 1 or dims[0] == self.batch_size)
@@ -247,25 +260,24 @@ class OpenVinoEngine(Engine):
 
 
 class _OpenVinoSlot(Slot):
-    def __init__(self, engine: OpenVinoEngine) -> None:
-        info = engine.network_info
-        shape = (engine.batch_size, info.height, info.width, info.channels)
-        super().__init__(InputBuffer(np.zeros(shape, np.uint8)))
+    def __init__(self, engine: OpenVinoEngine, raw: bool) -> None:
+        super().__init__(engine.new_inputs(raw))
         self._ov = engine._ov
         self._outputs = engine._outputs
         self._any_count = engine._any_count
         self._request = engine._compiled.create_infer_request()
-        self._inputs: dict[int, Any] = {}
+        self._inputs: dict[int, list[Any]] = {}
         self._taken: list[Array | None] = []
         self._count = 0
 
     def start(self, count: int) -> None:
         self._count = count
-        run = count if self._any_count else self.buffer.array.shape[0]
-        tensor = self._inputs.get(run)
-        if tensor is None:
-            tensor = self._inputs[run] = self._ov.Tensor(self.buffer.array[:run], shared_memory=True)
-        self._request.set_input_tensor(tensor)
+        run = count if self._any_count else self.arrays[0].shape[0]
+        tensors = self._inputs.get(run)
+        if tensors is None:
+            tensors = self._inputs[run] = [self._ov.Tensor(array[:run], shared_memory=True) for array in self.arrays]
+        for index, tensor in enumerate(tensors):
+            self._request.set_input_tensor(index, tensor)
         self._taken = []
         for index, (_, pool) in enumerate(self._outputs):
             # The network writes into memory of our own, so that results need no copy.
@@ -292,6 +304,18 @@ class _OpenVinoSlot(Slot):
 def _name(port: Any) -> str:
     """The tensor's name, or its node's where it has none."""
     return str(port.get_any_name() if port.get_names() else port.get_node().get_friendly_name())
+
+
+def _dims(port: Any) -> list[int]:
+    """All dimensions, -1 where dynamic."""
+    shape = port.get_partial_shape()
+    if shape.rank.is_dynamic:
+        raise ModelError(f"input {_name(port)} has no known number of dimensions; export the model with its size")
+    return [int(d.get_length()) if d.is_static else -1 for d in shape]
+
+
+def _dtype(port: Any) -> str:
+    return str(np.dtype(port.get_element_type().to_dtype()).name)
 
 
 def _first_line(error: Exception) -> str:
