@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import Cli
+from .conftest import SRC, Cli
 
 REAL_DEEPSTREAM = Path("/opt/nvidia/deepstream").exists()
 
@@ -152,6 +152,31 @@ else:
     result = cli("run", script(tmp_path, text))
     first = result.stdout.strip()
     assert first == "real" or first.startswith("True (<CUresult.CUDA_ERROR_NO_DEVICE: 100>, 0) cudaErrorNoDevice")
+
+
+def test_cuda_has_its_new_names_too(cli: Cli, tmp_path: Path) -> None:
+    text = """
+import cuda.bindings.driver as driver
+from cuda.bindings import runtime
+print(len(driver.cuDeviceGetCount()), len(runtime.cudaGetDeviceCount()))
+"""
+    assert cli("run", script(tmp_path, text)).stdout == "2 2\n"
+
+
+def test_a_cuda_without_the_old_names_gets_them(cli: Cli, tmp_path: Path) -> None:
+    newer = tmp_path / "site" / "cuda" / "bindings"
+    newer.mkdir(parents=True)
+    (newer / "driver.py").write_text("def cuInit(flags):\n    return (100,)\n")
+    (newer / "runtime.py").write_text("version = 13\n")
+    text = "from cuda import cuda, cudart\nprint(cuda.cuInit(0), cudart.version)\n"
+    started = cli("run", script(tmp_path, text), env={"PYTHONPATH": f"{SRC}:{tmp_path / 'site'}"})
+    assert started.stdout == "(100,) 13\n"
+
+
+@pytest.mark.skipif(Path("/dev/nvidiactl").exists(), reason="this machine has an NVIDIA GPU")
+def test_a_module_for_gpus_says_what_to_use_instead(cli: Cli, tmp_path: Path) -> None:
+    result = cli("run", script(tmp_path, "import cupy as cp\n"))
+    assert result.returncode == 1 and "needs an NVIDIA GPU" in result.stderr and "get_nvds_buf_surface" in result.stderr
 
 
 def test_a_script_can_pickle_its_own_classes(cli: Cli, tmp_path: Path) -> None:

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import gc
+import os
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +15,9 @@ from gi.repository import Gst
 import pyds
 
 from .conftest import MUX, run, source, walk
+from .hostile_pipelines import SCENARIOS
+
+HERE = Path(__file__).resolve().parent
 
 PIPELINE = f"{source(4)} ! m.sink_0 {MUX} ! identity name=i ! queue ! nvdsosd ! fakesink name=out"
 
@@ -137,3 +144,13 @@ def test_functions_that_fail_do_not_stop_the_pipeline() -> None:
         i_sink=add, out_sink=lambda buffer, meta: passed.append(walk(meta)[0].frame_num),
     )  # fmt: skip
     assert passed == [0, 1, 2]
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS)
+def test_no_probe_crashes_the_process(scenario: str) -> None:
+    result = subprocess.run(
+        [sys.executable, str(HERE / "hostile_pipelines.py"), scenario],
+        env={**os.environ, "PYTHONPATH": str(HERE.parents[1] / "src")}, capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert result.returncode == 0 and result.stdout.endswith("survived\n"), result.stderr[-3000:]
+    assert "CRITICAL" not in result.stderr and "WARNING" not in result.stderr

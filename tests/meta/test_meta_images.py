@@ -12,7 +12,8 @@ from millrace.errors import MediaError
 from millrace.meta import api
 from millrace.meta.batch import Batch
 
-handle = pytest.importorskip("millrace.elements.handle", reason="GStreamer's Python bindings are missing")
+pytest.importorskip("gi", reason="GStreamer's Python bindings are missing")
+handle = pytest.importorskip("millrace.elements.handle")
 
 
 @pytest.fixture

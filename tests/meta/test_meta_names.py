@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from pathlib import Path
 
 import pytest
@@ -45,6 +46,40 @@ def test_classes_can_be_made_by_their_constructor() -> None:
             for other in LINES:
                 if other.startswith(f"member {line.split()[1]}."):
                     getattr(made, other.split(".")[1])  # every field of a new object can be read
+
+
+def test_fields_can_be_assigned_where_the_bindings_let_them() -> None:
+    counts = {"readonly": 0, "writable": 0}
+    for line in LINES:
+        kind, path = line.split()[:2]
+        if kind not in counts:
+            continue
+        name, field = path.split(".")
+        made = getattr(api, name)()
+        value = getattr(made, field)
+        counts[kind] += 1
+        if kind == "readonly":
+            with pytest.raises(AttributeError):
+                setattr(made, field, value)
+        else:
+            setattr(made, field, value)
+            assert getattr(made, field) == value or type(getattr(made, field)) is type(value), line
+    assert counts == {"readonly": 60, "writable": 268}
+
+
+def test_arrays_have_deepstreams_lengths() -> None:
+    for line in LINES:
+        if line.startswith("length "):
+            path, length = line.split()[1:]
+            name, field = path.split(".")
+            assert len(getattr(getattr(api, name)(), field)) == int(length), line
+
+
+def test_arguments_have_the_names_of_the_bindings() -> None:
+    for line in LINES:
+        if line.startswith("arguments "):
+            name, *wanted = line.split()[1:]
+            assert list(inspect.signature(getattr(api, name)).parameters) == wanted, line
 
 
 def test_enums_behave_like_those_of_the_bindings() -> None:

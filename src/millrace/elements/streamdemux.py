@@ -234,7 +234,7 @@ class NvStreamDemux(NvElement, Gst.Element):
                         f"{self.get_name()}: frame {frame.frame_num} of source {frame.pad_index} has no picture of its "
                         "own; put nvstreamdemux before nvmultistreamtiler"
                     )
-                surface = batch.surfaces[frame.batch_id]
+                surface = batch.surface_of(frame)
                 buffer = new_handle(split(batch, frame, surface), frame.buf_pts, duration)
                 parts.append((output, buffer, frame, surface))
             del batch

@@ -151,7 +151,7 @@ class NvMultiStreamTiler(NvFilter, Gst.Element):
             if (show >= 0 and frame.pad_index != show) or newest[frame.pad_index] is not frame:
                 nvds_remove_frame_meta_from_batch(batch.meta, frame)
                 continue
-            surface = batch.surfaces[frame.batch_id]
+            surface = batch.surface_of(frame)
             tile = self._tile(0 if show >= 0 else frame.pad_index, rows, columns)
             canvas.paste(surface, tile, None, method)
             move_frame(frame, tile.width / surface.width, tile.height / surface.height, tile.left, tile.top)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from ctypes import c_float, c_int
 from typing import Any
 
+from .checked import counts_slot, text_slot, texts_slot, whole_slot
 from .fields import Castable, Struct, float_field
 
 #: Descriptors of ``nvds_get_user_meta_type`` for the two metas below.
@@ -24,13 +25,19 @@ class NvDsAnalyticsObjInfo(Castable):
         unique_id: ``unique-id`` of the nvdsanalytics.
     """
 
-    __slots__ = ("roiStatus", "ocStatus", "lcStatus", "dirStatus", "objStatus", "unique_id", "_address",
+    __slots__ = ("_roiStatus", "_ocStatus", "_lcStatus", "_dirStatus", "_objStatus", "_unique_id", "_address",
                  "__weakref__")  # fmt: skip
+    roiStatus: Any = texts_slot("roiStatus")
+    ocStatus: Any = texts_slot("ocStatus")
+    lcStatus: Any = texts_slot("lcStatus")
+    dirStatus: Any = text_slot("dirStatus")
+    objStatus: Any = text_slot("objStatus")
+    unique_id: Any = whole_slot("unique_id")
 
     def __init__(self) -> None:
-        self.roiStatus: list[str] = []
-        self.ocStatus: list[str] = []
-        self.lcStatus: list[str] = []
+        self.roiStatus = []
+        self.ocStatus = []
+        self.lcStatus = []
         self.dirStatus = ""
         self.objStatus = ""
         self.unique_id = 0
@@ -48,15 +55,21 @@ class NvDsAnalyticsFrameMeta(Castable):
         unique_id: ``unique-id`` of the nvdsanalytics.
     """
 
-    __slots__ = ("ocStatus", "objInROIcnt", "objLCCurrCnt", "objLCCumCnt", "objCnt", "unique_id", "_address",
+    __slots__ = ("_ocStatus", "_objInROIcnt", "_objLCCurrCnt", "_objLCCumCnt", "_objCnt", "_unique_id", "_address",
                  "__weakref__")  # fmt: skip
+    ocStatus: Any = counts_slot("ocStatus", str, bool)
+    objInROIcnt: Any = counts_slot("objInROIcnt", str, int)
+    objLCCurrCnt: Any = counts_slot("objLCCurrCnt", str, int)
+    objLCCumCnt: Any = counts_slot("objLCCumCnt", str, int)
+    objCnt: Any = counts_slot("objCnt", int, int)
+    unique_id: Any = whole_slot("unique_id")
 
     def __init__(self) -> None:
-        self.ocStatus: dict[str, bool] = {}
-        self.objInROIcnt: dict[str, int] = {}
-        self.objLCCurrCnt: dict[str, int] = {}
-        self.objLCCumCnt: dict[str, int] = {}
-        self.objCnt: dict[int, int] = {}
+        self.ocStatus = {}
+        self.objInROIcnt = {}
+        self.objLCCurrCnt = {}
+        self.objLCCumCnt = {}
+        self.objCnt = {}
         self.unique_id = 0
 
 
@@ -90,7 +103,8 @@ class RectDim(Struct):
 class NvDsMeta(Castable):
     """Metadata directly on a Gst.Buffer."""
 
-    __slots__ = ("meta", "meta_data", "user_data", "meta_type", "_address", "__weakref__")
+    __slots__ = ("meta", "meta_data", "user_data", "_meta_type", "_address", "__weakref__")
+    meta_type: Any = whole_slot("meta_type")
 
     def __init__(self) -> None:
         self.meta: Any = None

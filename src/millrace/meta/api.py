@@ -17,8 +17,10 @@ from . import (
     glist,
     images,
     infer,
+    lists,
     objects,
     osd_params,
+    preprocess,
     schema,
     streams,
     strings,
@@ -30,12 +32,13 @@ __version__ = "1.2.0"
 
 _MODULES: tuple[types.ModuleType, ...] = (
     glist, osd_params, base, user, objects, display, frame, infer, schema, tracker, analytics, bufsurface,
+    preprocess,
 )  # fmt: skip
-_MODULES += (enums, functions, strings, images, casts, streams)
+_MODULES += (enums, functions, lists, strings, images, casts, streams)
 #: Public in their modules, but no names of pyds.
 _HIDDEN = set(
     "Meta Sixteen SchemaObject MetaList BatchState UserFunction Block Address PydsEnum "
-    "adopt decode encode field_text intern_font string_field text_bytes copy_struct label".split()
+    "adopt decode encode field_text intern_font string_field text_bytes copy_struct label BatchData".split()
 )
 
 

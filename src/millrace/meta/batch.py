@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .frame import NvDsBatchMeta
+from ..errors import MediaError
+from .frame import NvDsBatchMeta, NvDsFrameMeta
 
 if TYPE_CHECKING:
     from ..surface import Surface
@@ -25,6 +26,8 @@ class Batch:
     def __init__(self, surfaces: list[Surface] | None = None, meta: NvDsBatchMeta | None = None) -> None:
         self.surfaces: list[Surface] = list(surfaces) if surfaces is not None else []
         self.meta = meta
+        if meta is not None:
+            meta._state.on_buffer = True
         #: Room for an element's own data that goes along with the buffer; shared by copies.
         self.extra: dict[str, Any] | None = None
         self._released = False
@@ -34,6 +37,20 @@ class Batch:
         """Whether :meth:`release` ran."""
         return self._released
 
+    def surface_of(self, frame: NvDsFrameMeta) -> Surface:
+        """The picture of a frame.
+
+        Raises:
+            MediaError: its ``batch_id`` names no picture.
+        """
+        index = frame.batch_id
+        if index >= len(self.surfaces):
+            raise MediaError(
+                f"frame {frame.frame_num} of source {frame.source_id} has batch_id {index}, but the buffer has "
+                f"{len(self.surfaces)} pictures; leave batch_id as nvstreammux set it"
+            )
+        return self.surfaces[index]
+
     def deep_copy(self) -> Batch:
         """A batch with the same pictures (shared until one side writes) and metadata of its own.
 
@@ -42,6 +59,7 @@ class Batch:
         copy = Batch([surface.share() for surface in self.surfaces])
         if self.meta is not None:
             copy.meta = self.meta.duplicate()
+            copy.meta._state.on_buffer = True
         copy.extra = self.extra
         return copy
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import MediaError
+from .checked import UINT, read_only, whole_slot
 from .enums import NvBufSurfaceColorFormat, NvBufSurfaceLayout, NvBufSurfaceMemType
 from .fields import Castable
 
@@ -20,12 +21,19 @@ NVBUF_MAX_PLANES = 4
 class NvBufSurfacePlaneParams(Castable):
     """The planes of a picture: ``num_planes``, and int32[4] arrays of their sizes."""
 
-    __slots__ = ("num_planes", "width", "height", "pitch", "offset", "psize", "bytesPerPix", "_address",
+    __slots__ = ("_num_planes", "_width", "_height", "_pitch", "_offset", "_psize", "_bytesPerPix", "_address",
                  "__weakref__")  # fmt: skip
+    num_planes: Any = whole_slot("num_planes", UINT)
+    width: Any = read_only("width")
+    height: Any = read_only("height")
+    pitch: Any = read_only("pitch")
+    offset: Any = read_only("offset")
+    psize: Any = read_only("psize")
+    bytesPerPix: Any = read_only("bytesPerPix")
 
     def __init__(self) -> None:
         self.num_planes = 0
-        self.width, self.height, self.pitch, self.offset, self.psize, self.bytesPerPix = (
+        self._width, self._height, self._pitch, self._offset, self._psize, self._bytesPerPix = (
             np.zeros(NVBUF_MAX_PLANES, np.int32) for _ in range(6)
         )
 
@@ -33,62 +41,88 @@ class NvBufSurfacePlaneParams(Castable):
 class NvBufSurfaceCreateParams(Castable):
     """What a picture is allocated with."""
 
-    __slots__ = ("gpuId", "width", "height", "size", "isContiguous", "colorFormat", "layout", "memType",
-                 "_address", "__weakref__")  # fmt: skip
+    __slots__ = ("_gpuId", "_width", "_height", "_size", "_isContiguous", "_colorFormat", "_layout",
+                 "_memType", "_address", "__weakref__")  # fmt: skip
+    gpuId: Any = read_only("gpuId")
+    width: Any = read_only("width")
+    height: Any = read_only("height")
+    size: Any = read_only("size")
+    isContiguous: Any = read_only("isContiguous")
+    colorFormat: Any = read_only("colorFormat")
+    layout: Any = read_only("layout")
+    memType: Any = read_only("memType")
 
     def __init__(self) -> None:
-        self.gpuId = 0
-        self.width = 0
-        self.height = 0
-        self.size = 0
-        self.isContiguous = False
-        self.colorFormat = NvBufSurfaceColorFormat.NVBUF_COLOR_FORMAT_INVALID
-        self.layout = NvBufSurfaceLayout.NVBUF_LAYOUT_PITCH
-        self.memType = NvBufSurfaceMemType.NVBUF_MEM_DEFAULT
+        self._gpuId = 0
+        self._width = 0
+        self._height = 0
+        self._size = 0
+        self._isContiguous = False
+        self._colorFormat = NvBufSurfaceColorFormat.NVBUF_COLOR_FORMAT_INVALID
+        self._layout = NvBufSurfaceLayout.NVBUF_LAYOUT_PITCH
+        self._memType = NvBufSurfaceMemType.NVBUF_MEM_DEFAULT
 
 
 class NvBufSurfaceMappedAddr(Castable):
     """Addresses of mapped planes (uint64[4]); pictures are not mapped, they are in host memory."""
 
-    __slots__ = ("addr", "eglImage", "_address", "__weakref__")
+    __slots__ = ("_addr", "_eglImage", "_address", "__weakref__")  # fmt: skip
+    addr: Any = read_only("addr")
+    eglImage: Any = read_only("eglImage")
 
     def __init__(self) -> None:
-        self.addr = np.zeros(NVBUF_MAX_PLANES, np.uint64)
-        self.eglImage: Any = None
+        self._addr = np.zeros(NVBUF_MAX_PLANES, np.uint64)
+        self._eglImage: Any = None
 
 
 class NvBufSurfaceParams(Castable):
     """One picture of a batch."""
 
-    __slots__ = ("width", "height", "pitch", "colorFormat", "layout", "bufferDesc", "dataSize", "dataPtr",
-                 "planeParams", "mappedAddr", "_address", "__weakref__")  # fmt: skip
+    __slots__ = ("_width", "_height", "_pitch", "_colorFormat", "_layout", "_bufferDesc", "_dataSize",
+                 "_dataPtr", "_planeParams", "_mappedAddr", "_address", "__weakref__")  # fmt: skip
+    width: Any = read_only("width")
+    height: Any = read_only("height")
+    pitch: Any = read_only("pitch")
+    colorFormat: Any = read_only("colorFormat")
+    layout: Any = read_only("layout")
+    bufferDesc: Any = read_only("bufferDesc")
+    dataSize: Any = read_only("dataSize")
+    dataPtr: Any = read_only("dataPtr")
+    planeParams: Any = read_only("planeParams")
+    mappedAddr: Any = read_only("mappedAddr")
 
     def __init__(self) -> None:
-        self.width = 0
-        self.height = 0
-        self.pitch = 0
-        self.colorFormat = NvBufSurfaceColorFormat.NVBUF_COLOR_FORMAT_INVALID
-        self.layout = NvBufSurfaceLayout.NVBUF_LAYOUT_PITCH
-        self.bufferDesc = 0
-        self.dataSize = 0
-        self.dataPtr: Any = None
-        self.planeParams = NvBufSurfacePlaneParams()
-        self.mappedAddr = NvBufSurfaceMappedAddr()
+        self._width = 0
+        self._height = 0
+        self._pitch = 0
+        self._colorFormat = NvBufSurfaceColorFormat.NVBUF_COLOR_FORMAT_INVALID
+        self._layout = NvBufSurfaceLayout.NVBUF_LAYOUT_PITCH
+        self._bufferDesc = 0
+        self._dataSize = 0
+        self._dataPtr: Any = None
+        self._planeParams = NvBufSurfacePlaneParams()
+        self._mappedAddr = NvBufSurfaceMappedAddr()
 
 
 class NvBufSurface(Castable):
     """The pictures of a batch."""
 
-    __slots__ = ("gpuId", "batchSize", "numFilled", "isContiguous", "memType", "surfaceList", "_address",
+    __slots__ = ("_gpuId", "_batchSize", "_numFilled", "_isContiguous", "_memType", "_surfaceList", "_address",
                  "__weakref__")  # fmt: skip
+    gpuId: Any = read_only("gpuId")
+    batchSize: Any = read_only("batchSize")
+    numFilled: Any = read_only("numFilled")
+    isContiguous: Any = read_only("isContiguous")
+    memType: Any = read_only("memType")
+    surfaceList: Any = read_only("surfaceList")
 
     def __init__(self) -> None:
-        self.gpuId = 0
-        self.batchSize = 0
-        self.numFilled = 0
-        self.isContiguous = False
-        self.memType = NvBufSurfaceMemType.NVBUF_MEM_SYSTEM
-        self.surfaceList: Any = None
+        self._gpuId = 0
+        self._batchSize = 0
+        self._numFilled = 0
+        self._isContiguous = False
+        self._memType = NvBufSurfaceMemType.NVBUF_MEM_SYSTEM
+        self._surfaceList: Any = None
 
 
 def _needs_nvidia(name: str) -> Callable[..., int]:

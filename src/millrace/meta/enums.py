@@ -110,6 +110,27 @@ class NvDsInferDataType(PydsEnum):
     INT32 = 3
 
 
+class NvDsDataType(PydsEnum):
+    """Element type of an input tensor that comes with the metadata."""
+
+    NvDsDataType_FP32 = 0
+    NvDsDataType_UINT8 = 1
+    NvDsDataType_INT8 = 2
+    NvDsDataType_UINT32 = 3
+    NvDsDataType_INT32 = 4
+    NvDsDataType_FP16 = 5
+    NvDsDataType_UINT64 = 6
+    NvDsDataType_INT64 = 7
+
+
+class NvDsUnitType(PydsEnum):
+    """What a row of an input tensor was made of."""
+
+    NvDsUnitType_FullFrame = 0
+    NvDsUnitType_ROI = 1
+    NvDsUnitType_Object = 2
+
+
 class ROI_STATUS_360D(PydsEnum):
     """Flags of a region of interest of the 360-degree application."""
 
@@ -211,6 +232,8 @@ ENUMS: tuple[Any, ...] = (
     NvOSD_Mode,
     NvOSD_Arrow_Head_Direction,
     NvDsInferDataType,
+    NvDsDataType,
+    NvDsUnitType,
     ROI_STATUS_360D,
     NvDsEventType,
     NvDsObjectType,

@@ -12,6 +12,8 @@ import weakref
 from operator import attrgetter
 from typing import Any, TypeVar
 
+from .checked import INT, UINT, CheckedStructure, whole, whole_field
+
 T = TypeVar("T")
 
 #: Addresses of metadata are names, not memory: never reused, so a stale one is always told from a live one.
@@ -170,7 +172,7 @@ class Castable:
         return address_of(self)
 
 
-class Struct(ctypes.Structure, Castable):
+class Struct(ctypes.Structure, Castable, metaclass=CheckedStructure):
     """Base of the classes that keep numbers: a C structure with pyds's field names."""
 
     __slots__ = ("_address", "__weakref__")
@@ -210,29 +212,9 @@ def float_field(name: str) -> Any:
     return property(attrgetter(stored), namespace["store"])
 
 
-def check_unsigned(value: Any, what: str) -> None:
-    """Raise what is wrong with a value for an unsigned field.
-
-    Raises:
-        TypeError: ``value`` is not a whole number of 0 or more.
-    """
-    raise TypeError(f"{what} needs a whole number from 0 to 4294967295, got {value!r:.40}; clip it")
-
-
 def unsigned_field(name: str) -> Any:
     """A property over the unsigned C field ``_<name>``; negative numbers are errors, they do not wrap."""
-    stored = "_" + name
-    namespace: dict[str, Any] = {"check": check_unsigned}
-    exec(
-        f"def store(self, value):\n"
-        f"    try:\n        fits = 0 <= value <= 0xFFFFFFFF\n"
-        f"    except (TypeError, ValueError):\n        fits = False\n"
-        f"    if not fits:\n        check(value, type(self).__name__ + '.{name}')\n"
-        f"    try:\n        self.{stored} = value\n"
-        f"    except TypeError:\n        check(value, type(self).__name__ + '.{name}')\n",
-        namespace,
-    )
-    return property(attrgetter(stored), namespace["store"])
+    return whole_field("_" + name, name, UINT)
 
 
 def enum_field(name: str, enum: Any) -> Any:
@@ -245,13 +227,13 @@ def enum_field(name: str, enum: Any) -> Any:
     def store(self: Any, value: Any) -> None:
         if not isinstance(value, int):
             raise TypeError(f"{type(self).__name__}.{name} needs a {enum.__name__}, got {value!r:.40}")
-        setattr(self, stored, int(value))
+        setattr(self, stored, whole(value, f"{type(self).__name__}.{name}", INT))
 
     return property(load, store)
 
 
 def array_field(name: str, dtype: str) -> Any:
-    """A read-only property: the C array ``_<name>`` as a numpy array that shares its memory."""
+    """A property: the C array ``_<name>`` as a numpy array that shares its memory; assigning copies the values."""
     stored = "_" + name
 
     def load(self: Any) -> Any:
@@ -260,6 +242,13 @@ def array_field(name: str, dtype: str) -> Any:
         return numpy.frombuffer(getattr(self, stored), dtype=dtype)
 
     def store(self: Any, value: Any) -> None:
-        load(self)[:] = value
+        import numpy
+
+        where, mine = f"{type(self).__name__}.{name}", load(self)
+        found = numpy.asarray(value) if isinstance(value, (list, tuple, numpy.ndarray)) else None
+        if found is None or found.dtype.kind not in "iu" or found.shape != mine.shape:
+            raise TypeError(f"{where} needs {mine.size} whole numbers, got {type(value).__name__} {value!r:.40}")
+        limits = numpy.iinfo(mine.dtype)
+        mine[:] = [whole(item, where, (int(limits.min), int(limits.max))) for item in found.tolist()]
 
     return property(load, store)

@@ -9,7 +9,7 @@ from .base import MAX_RESERVED_FIELDS, MAX_USER_FIELDS, BatchState, Meta, NvDsMe
 from .display import NvDsDisplayMeta
 from .enums import NvDsMetaType
 from .fields import array_field
-from .glist import GList, MetaList
+from .glist import GList, MetaList, list_field
 from .objects import NvDsClassifierMeta, NvDsLabelInfo, NvDsObjectMeta
 from .osd_params import copy_struct
 from .user import NvDsUserMeta
@@ -61,6 +61,15 @@ class NvDsFrameMeta(Meta):
     pipeline_height: int
     misc_frame_info: Any = array_field("misc_frame_info", "int64")
     reserved: Any = array_field("reserved", "int64")
+    obj_meta_list: GList | None = list_field(
+        "obj_meta_list", "_objs", "GList of :class:`NvDsObjectMeta`.", "num_obj_meta"
+    )
+    display_meta_list: GList | None = list_field(
+        "display_meta_list", "_displays", "GList of :class:`NvDsDisplayMeta`."
+    )
+    frame_user_meta_list: GList | None = list_field(
+        "frame_user_meta_list", "_users", "GList of :class:`NvDsUserMeta`."
+    )
 
     def __init__(self) -> None:
         self._state = None
@@ -68,21 +77,6 @@ class NvDsFrameMeta(Meta):
         self._objs = MetaList()
         self._displays = MetaList()
         self._users = MetaList()
-
-    @property
-    def obj_meta_list(self) -> GList | None:
-        """GList of :class:`NvDsObjectMeta`."""
-        return self._objs.head
-
-    @property
-    def display_meta_list(self) -> GList | None:
-        """GList of :class:`NvDsDisplayMeta`."""
-        return self._displays.head
-
-    @property
-    def frame_user_meta_list(self) -> GList | None:
-        """GList of :class:`NvDsUserMeta`."""
-        return self._users.head
 
     @property
     def objects(self) -> list[NvDsObjectMeta]:
@@ -109,8 +103,8 @@ class NvDsFrameMeta(Meta):
             copies[id(obj)] = twin = obj.duplicate(copy._state)
             copy._objs.append(twin)
         for twin in copy._objs:
-            if twin.parent is not None:
-                twin.parent = copies.get(id(twin.parent))
+            if twin._parent is not None:
+                twin._parent = copies.get(id(twin._parent))
         for display in self._displays:
             copy._displays.append(display.duplicate(copy._state))
         for user in self._users:
@@ -164,6 +158,12 @@ class NvDsBatchMeta(Meta):
     display_meta_pool: Any = _pool(NvDsMetaType.NVDS_DISPLAY_META, NvDsDisplayMeta)
     user_meta_pool: Any = _pool(NvDsMetaType.NVDS_USER_META, NvDsUserMeta)
     label_info_meta_pool: Any = _pool(NvDsMetaType.NVDS_LABEL_INFO_META, NvDsLabelInfo)
+    frame_meta_list: GList | None = list_field(
+        "frame_meta_list", "_frames", "GList of :class:`NvDsFrameMeta`.", "num_frames_in_batch"
+    )
+    batch_user_meta_list: GList | None = list_field(
+        "batch_user_meta_list", "_users", "GList of :class:`NvDsUserMeta`."
+    )
 
     def __init__(self, max_frames_in_batch: int = 0) -> None:
         self.max_frames_in_batch = max_frames_in_batch
@@ -172,16 +172,6 @@ class NvDsBatchMeta(Meta):
         self._frames = MetaList()
         self._users = MetaList()
         self._pools: dict[type[Meta], NvDsMetaPool] = {}
-
-    @property
-    def frame_meta_list(self) -> GList | None:
-        """GList of :class:`NvDsFrameMeta`."""
-        return self._frames.head
-
-    @property
-    def batch_user_meta_list(self) -> GList | None:
-        """GList of :class:`NvDsUserMeta`."""
-        return self._users.head
 
     @property
     def meta_mutex(self) -> Any:

@@ -9,7 +9,7 @@ from .display import NvDsDisplayMeta
 from .enums import NvDsMetaType
 from .fields import resolve
 from .frame import NvDsBatchMeta, NvDsFrameMeta
-from .glist import GList, MetaList
+from .glist import MetaList
 from .objects import NvDsClassifierMeta, NvDsLabelInfo, NvDsObjectMeta
 from .user import NvDsUserMeta
 
@@ -28,6 +28,34 @@ def _need(cls: type[Any], value: Any, name: str) -> Any:
     if found is None:
         raise TypeError(f"{name}() needs a {cls.__name__}, got {type(value).__name__}")
     return found
+
+
+def _live(cls: type[Any], value: Any, name: str) -> Any:
+    """``value`` as ``cls``, whose buffer is still there to be changed."""
+    owner = _need(cls, value, name)
+    state = owner._state
+    if state is not None and state.released:
+        raise ValueError(f"{name}(): the buffer of this {cls.__name__} has gone; change metadata inside the probe")
+    return owner
+
+
+def _new(cls: type[Any], value: Any, owner: Any, name: str) -> Any:
+    """``value`` as ``cls``, which can be added to ``owner``: of the same batch, and in no list yet."""
+    meta = _need(cls, value, name)
+    if getattr(meta, "_listed", False):
+        raise ValueError(f"{name}(): this {cls.__name__} was added before; acquire another one from the pool")
+    if meta._state is not owner._state:
+        if meta._state is not None and owner._state is not None:
+            raise ValueError(
+                f"{name}(): this {cls.__name__} is of another batch; acquire one from the pool of this batch"
+            )
+        meta._state = meta._state or owner._state
+    return meta
+
+
+def _count(owner: Any, field: str, change: int) -> None:
+    """Change a count; an application may have written anything into it."""
+    setattr(owner, field, min(max(getattr(owner, field) + change, 0), 0xFFFFFFFF))
 
 
 def _acquire(cls: type[Any], batch_meta: Any, name: str) -> Any:
@@ -62,9 +90,20 @@ def nvds_create_batch_meta(max_batch_size: int) -> NvDsBatchMeta:
     return NvDsBatchMeta(max_batch_size)
 
 
+def _destroy(batch_meta: Any, name: str) -> None:
+    batch_meta = _need(NvDsBatchMeta, batch_meta, name)
+    if batch_meta._state.on_buffer and not batch_meta._state.released:
+        raise ValueError(f"{name}(): this batch is on a buffer, and goes with it")
+    batch_meta.release()
+
+
 def nvds_destroy_batch_meta(batch_meta: NvDsBatchMeta) -> bool:
-    """Release all user metadata of a batch and mark it as stale; True."""
-    _need(NvDsBatchMeta, batch_meta, "nvds_destroy_batch_meta").release()
+    """Release all user metadata of a batch of :func:`nvds_create_batch_meta` and mark it as stale; True.
+
+    Raises:
+        ValueError: the batch is on a buffer.
+    """
+    _destroy(batch_meta, "nvds_destroy_batch_meta")
     return True
 
 
@@ -101,9 +140,9 @@ def nvds_acquire_user_meta_from_pool(batch_meta: NvDsBatchMeta) -> NvDsUserMeta:
 def nvds_add_frame_meta_to_batch(batch_meta: NvDsBatchMeta, frame_meta: NvDsFrameMeta) -> None:
     """Add a frame at the end of a batch."""
     name = "nvds_add_frame_meta_to_batch"
-    batch_meta = _need(NvDsBatchMeta, batch_meta, name)
-    batch_meta._frames.append(_need(NvDsFrameMeta, frame_meta, name))
-    batch_meta.num_frames_in_batch += 1
+    batch_meta = _live(NvDsBatchMeta, batch_meta, name)
+    batch_meta._frames.append(_new(NvDsFrameMeta, frame_meta, batch_meta, name))
+    _count(batch_meta, "num_frames_in_batch", 1)
 
 
 def nvds_add_obj_meta_to_frame(
@@ -111,18 +150,18 @@ def nvds_add_obj_meta_to_frame(
 ) -> None:
     """Add an object at the end of a frame; ``obj_parent`` is the object it was found in, or ``None``."""
     name = "nvds_add_obj_meta_to_frame"
-    frame_meta = _need(NvDsFrameMeta, frame_meta, name)
-    obj_meta = _need(NvDsObjectMeta, obj_meta, name)
+    frame_meta = _live(NvDsFrameMeta, frame_meta, name)
+    obj_meta = _new(NvDsObjectMeta, obj_meta, frame_meta, name)
     obj_meta.parent = None if obj_parent is None else _need(NvDsObjectMeta, obj_parent, name)
     frame_meta._objs.append(obj_meta)
-    frame_meta.num_obj_meta += 1
+    _count(frame_meta, "num_obj_meta", 1)
 
 
 def nvds_add_classifier_meta_to_object(obj_meta: NvDsObjectMeta, classifier_meta: NvDsClassifierMeta) -> None:
     """Add a classification at the end of an object's."""
     name = "nvds_add_classifier_meta_to_object"
-    obj_meta = _need(NvDsObjectMeta, obj_meta, name)
-    classifier_meta = _need(NvDsClassifierMeta, classifier_meta, name)
+    obj_meta = _live(NvDsObjectMeta, obj_meta, name)
+    classifier_meta = _new(NvDsClassifierMeta, classifier_meta, obj_meta, name)
     if obj_meta._classifiers is None:
         obj_meta._classifiers = MetaList()
     obj_meta._classifiers.append(classifier_meta)
@@ -133,48 +172,61 @@ def nvds_add_label_info_meta_to_classifier(
 ) -> None:
     """Add a label at the end of a classification's."""
     name = "nvds_add_label_info_meta_to_classifier"
-    classifier_meta = _need(NvDsClassifierMeta, classifier_meta, name)
-    classifier_meta._labels.append(_need(NvDsLabelInfo, label_info_meta, name))
-    classifier_meta.num_labels += 1
+    classifier_meta = _live(NvDsClassifierMeta, classifier_meta, name)
+    classifier_meta._labels.append(_new(NvDsLabelInfo, label_info_meta, classifier_meta, name))
+    _count(classifier_meta, "num_labels", 1)
 
 
 def nvds_add_display_meta_to_frame(frame_meta: NvDsFrameMeta, display_meta: NvDsDisplayMeta) -> None:
     """Add shapes to draw on a frame."""
     name = "nvds_add_display_meta_to_frame"
-    frame_meta = _need(NvDsFrameMeta, frame_meta, name)
-    frame_meta._displays.append(_need(NvDsDisplayMeta, display_meta, name))
+    frame_meta = _live(NvDsFrameMeta, frame_meta, name)
+    frame_meta._displays.append(_new(NvDsDisplayMeta, display_meta, frame_meta, name))
 
 
 def nvds_add_user_meta_to_batch(batch_meta: NvDsBatchMeta, user_meta: NvDsUserMeta) -> None:
     """Add user metadata to a batch."""
     name = "nvds_add_user_meta_to_batch"
-    _need(NvDsBatchMeta, batch_meta, name)._users.append(_need(NvDsUserMeta, user_meta, name))
+    batch_meta = _live(NvDsBatchMeta, batch_meta, name)
+    batch_meta._users.append(_new(NvDsUserMeta, user_meta, batch_meta, name))
 
 
 def nvds_add_user_meta_to_frame(frame_meta: NvDsFrameMeta, user_meta: NvDsUserMeta) -> None:
     """Add user metadata to a frame."""
     name = "nvds_add_user_meta_to_frame"
-    _need(NvDsFrameMeta, frame_meta, name)._users.append(_need(NvDsUserMeta, user_meta, name))
+    frame_meta = _live(NvDsFrameMeta, frame_meta, name)
+    frame_meta._users.append(_new(NvDsUserMeta, user_meta, frame_meta, name))
 
 
 def nvds_add_user_meta_to_obj(obj_meta: NvDsObjectMeta, user_meta: NvDsUserMeta) -> None:
     """Add user metadata to an object."""
     name = "nvds_add_user_meta_to_obj"
-    obj_meta = _need(NvDsObjectMeta, obj_meta, name)
-    user_meta = _need(NvDsUserMeta, user_meta, name)
+    obj_meta = _live(NvDsObjectMeta, obj_meta, name)
+    user_meta = _new(NvDsUserMeta, user_meta, obj_meta, name)
     if obj_meta._users is None:
         obj_meta._users = MetaList()
     obj_meta._users.append(user_meta)
 
 
+def _take_out(items: MetaList | None, meta: Any, owner: type[Any], name: str) -> None:
+    if items is None or not items.remove(meta):
+        raise ValueError(
+            f"{name}(): this {type(meta).__name__} is not in this {owner.__name__}; it was removed, or never added"
+        )
+
+
 def nvds_remove_frame_meta_from_batch(batch_meta: NvDsBatchMeta, frame_meta: NvDsFrameMeta) -> None:
-    """Take a frame out of a batch and release its user metadata; nothing happens when it is not in it."""
+    """Take a frame out of a batch and release its user metadata.
+
+    Raises:
+        ValueError: the frame is not in the batch; so do the other functions that remove.
+    """
     name = "nvds_remove_frame_meta_from_batch"
     batch_meta = _need(NvDsBatchMeta, batch_meta, name)
     frame_meta = _need(NvDsFrameMeta, frame_meta, name)
-    if batch_meta._frames.remove(frame_meta):
-        batch_meta.num_frames_in_batch -= 1
-        frame_meta.release()
+    _take_out(batch_meta._frames, frame_meta, NvDsBatchMeta, name)
+    _count(batch_meta, "num_frames_in_batch", -1)
+    frame_meta.release()
 
 
 def nvds_remove_obj_meta_from_frame(frame_meta: NvDsFrameMeta, obj_meta: NvDsObjectMeta) -> None:
@@ -182,9 +234,9 @@ def nvds_remove_obj_meta_from_frame(frame_meta: NvDsFrameMeta, obj_meta: NvDsObj
     name = "nvds_remove_obj_meta_from_frame"
     frame_meta = _need(NvDsFrameMeta, frame_meta, name)
     obj_meta = _need(NvDsObjectMeta, obj_meta, name)
-    if frame_meta._objs.remove(obj_meta):
-        frame_meta.num_obj_meta -= 1
-        obj_meta.release()
+    _take_out(frame_meta._objs, obj_meta, NvDsFrameMeta, name)
+    _count(frame_meta, "num_obj_meta", -1)
+    obj_meta.release()
 
 
 def nvds_remove_classifier_meta_from_obj(
@@ -193,9 +245,7 @@ def nvds_remove_classifier_meta_from_obj(
     """Take a classification out of an object."""
     name = "nvds_remove_classifier_meta_from_obj"
     classifiers = _need(NvDsObjectMeta, obj_meta, name)._classifiers
-    classifier_meta = _need(NvDsClassifierMeta, classifier_meta, name)
-    if classifiers is not None:
-        classifiers.remove(classifier_meta)
+    _take_out(classifiers, _need(NvDsClassifierMeta, classifier_meta, name), NvDsObjectMeta, name)
 
 
 def nvds_remove_label_info_meta_from_classifier(
@@ -204,153 +254,42 @@ def nvds_remove_label_info_meta_from_classifier(
     """Take a label out of a classification."""
     name = "nvds_remove_label_info_meta_from_classifier"
     classifier_meta = _need(NvDsClassifierMeta, classifier_meta, name)
-    if classifier_meta._labels.remove(_need(NvDsLabelInfo, label_info_meta, name)):
-        classifier_meta.num_labels = max(classifier_meta.num_labels - 1, 0)
+    _take_out(classifier_meta._labels, _need(NvDsLabelInfo, label_info_meta, name), NvDsClassifierMeta, name)
+    _count(classifier_meta, "num_labels", -1)
 
 
 def nvds_remove_display_meta_from_frame(frame_meta: NvDsFrameMeta, display_meta: NvDsDisplayMeta) -> None:
     """Take shapes out of a frame."""
     name = "nvds_remove_display_meta_from_frame"
     frame_meta = _need(NvDsFrameMeta, frame_meta, name)
-    frame_meta._displays.remove(_need(NvDsDisplayMeta, display_meta, name))
-
-
-def _remove_user(owner: Any, user_meta: Any, name: str) -> None:
-    user_meta = _need(NvDsUserMeta, user_meta, name)
-    if owner._users is not None and owner._users.remove(user_meta):
-        user_meta.release()
+    _take_out(frame_meta._displays, _need(NvDsDisplayMeta, display_meta, name), NvDsFrameMeta, name)
 
 
 def nvds_remove_user_meta_from_batch(batch_meta: NvDsBatchMeta, user_meta: NvDsUserMeta) -> None:
     """Take user metadata out of a batch and release it."""
     name = "nvds_remove_user_meta_from_batch"
-    _remove_user(_need(NvDsBatchMeta, batch_meta, name), user_meta, name)
+    batch_meta = _need(NvDsBatchMeta, batch_meta, name)
+    user_meta = _need(NvDsUserMeta, user_meta, name)
+    _take_out(batch_meta._users, user_meta, NvDsBatchMeta, name)
+    user_meta.release()
 
 
 def nvds_remove_user_meta_from_frame(frame_meta: NvDsFrameMeta, user_meta: NvDsUserMeta) -> None:
     """Take user metadata out of a frame and release it."""
     name = "nvds_remove_user_meta_from_frame"
-    _remove_user(_need(NvDsFrameMeta, frame_meta, name), user_meta, name)
+    frame_meta = _need(NvDsFrameMeta, frame_meta, name)
+    user_meta = _need(NvDsUserMeta, user_meta, name)
+    _take_out(frame_meta._users, user_meta, NvDsFrameMeta, name)
+    user_meta.release()
 
 
 def nvds_remove_user_meta_from_object(obj_meta: NvDsObjectMeta, user_meta: NvDsUserMeta) -> None:
     """Take user metadata out of an object and release it."""
     name = "nvds_remove_user_meta_from_object"
-    _remove_user(_need(NvDsObjectMeta, obj_meta, name), user_meta, name)
-
-
-def _nodes(meta_list: Any, name: str) -> list[Any]:
-    """The data of a GList, as a list; ``None`` is the empty list."""
-    if meta_list is not None and not isinstance(meta_list, GList):
-        raise TypeError(f"{name}() needs a GList, got {type(meta_list).__name__}")
-    found = []
-    while meta_list is not None:
-        found.append(meta_list.data)
-        meta_list = meta_list.next
-    return found
-
-
-def nvds_get_nth_frame_meta(frame_meta_list: GList | None, index: int) -> NvDsFrameMeta | None:
-    """The frame at ``index`` (from 0) of a list, or ``None``."""
-    frames = _nodes(frame_meta_list, "nvds_get_nth_frame_meta")
-    return frames[index] if 0 <= index < len(frames) else None
-
-
-def nvds_clear_frame_meta_list(batch_meta: NvDsBatchMeta, meta_list: GList | None) -> None:
-    """Remove the frames from ``meta_list`` on."""
-    for frame in _nodes(meta_list, "nvds_clear_frame_meta_list"):
-        nvds_remove_frame_meta_from_batch(batch_meta, frame)
-
-
-def nvds_clear_obj_meta_list(frame_meta: NvDsFrameMeta, meta_list: GList | None) -> None:
-    """Remove the objects from ``meta_list`` on."""
-    for obj in _nodes(meta_list, "nvds_clear_obj_meta_list"):
-        nvds_remove_obj_meta_from_frame(frame_meta, obj)
-
-
-def nvds_clear_display_meta_list(frame_meta: NvDsFrameMeta, meta_list: GList | None) -> None:
-    """Remove the display metadata from ``meta_list`` on."""
-    for display in _nodes(meta_list, "nvds_clear_display_meta_list"):
-        nvds_remove_display_meta_from_frame(frame_meta, display)
-
-
-def nvds_clear_batch_user_meta_list(batch_meta: NvDsBatchMeta, meta_list: GList | None) -> None:
-    """Remove and release the batch's user metadata from ``meta_list`` on."""
-    for user in _nodes(meta_list, "nvds_clear_batch_user_meta_list"):
-        nvds_remove_user_meta_from_batch(batch_meta, user)
-
-
-def nvds_clear_frame_user_meta_list(frame_meta: NvDsFrameMeta, meta_list: GList | None) -> None:
-    """Remove and release the frame's user metadata from ``meta_list`` on."""
-    for user in _nodes(meta_list, "nvds_clear_frame_user_meta_list"):
-        nvds_remove_user_meta_from_frame(frame_meta, user)
-
-
-def nvds_clear_obj_user_meta_list(object_meta: NvDsObjectMeta, meta_list: GList | None) -> None:
-    """Remove and release the object's user metadata from ``meta_list`` on."""
-    for user in _nodes(meta_list, "nvds_clear_obj_user_meta_list"):
-        nvds_remove_user_meta_from_object(object_meta, user)
-
-
-def nvds_clear_meta_list(batch_meta: NvDsBatchMeta, meta_list: GList | None, meta_pool: Any) -> None:
-    """Remove all metadata of ``meta_list`` from wherever it is in the batch."""
-    batch_meta = _need(NvDsBatchMeta, batch_meta, "nvds_clear_meta_list")
-    wanted = _nodes(meta_list, "nvds_clear_meta_list")
-    owners: list[Any] = [batch_meta, *batch_meta.frames]
-    owners += [obj for frame in batch_meta.frames for obj in frame.objects]
-    for meta in wanted:
-        for owner in owners:
-            if isinstance(meta, NvDsUserMeta):
-                _remove_user(owner, meta, "nvds_clear_meta_list")
-            elif isinstance(owner, NvDsBatchMeta) and isinstance(meta, NvDsFrameMeta):
-                nvds_remove_frame_meta_from_batch(owner, meta)
-            elif isinstance(owner, NvDsFrameMeta) and isinstance(meta, NvDsObjectMeta):
-                nvds_remove_obj_meta_from_frame(owner, meta)
-            elif isinstance(owner, NvDsFrameMeta) and isinstance(meta, NvDsDisplayMeta):
-                nvds_remove_display_meta_from_frame(owner, meta)
-            elif isinstance(owner, NvDsObjectMeta) and isinstance(meta, NvDsClassifierMeta):
-                nvds_remove_classifier_meta_from_obj(owner, meta)
-
-
-def nvds_copy_batch_user_meta_list(src_user_meta_list: GList | None, dst_batch_meta: NvDsBatchMeta) -> None:
-    """Add copies of user metadata to a batch."""
-    name = "nvds_copy_batch_user_meta_list"
-    dst = _need(NvDsBatchMeta, dst_batch_meta, name)
-    for user in _nodes(src_user_meta_list, name):
-        dst._users.append(user.duplicate(dst._state))
-
-
-def nvds_copy_frame_user_meta_list(src_user_meta_list: GList | None, dst_frame_meta: NvDsFrameMeta) -> None:
-    """Add copies of user metadata to a frame."""
-    name = "nvds_copy_frame_user_meta_list"
-    dst = _need(NvDsFrameMeta, dst_frame_meta, name)
-    for user in _nodes(src_user_meta_list, name):
-        dst._users.append(user.duplicate(dst._state))
-
-
-def nvds_copy_display_meta_list(src_display_meta: GList | None, dst_frame_meta: NvDsFrameMeta) -> None:
-    """Add copies of display metadata to a frame."""
-    name = "nvds_copy_display_meta_list"
-    dst = _need(NvDsFrameMeta, dst_frame_meta, name)
-    for display in _nodes(src_display_meta, name):
-        dst._displays.append(display.duplicate(dst._state))
-
-
-def nvds_copy_frame_meta_list(src_frame_meta_list: GList | None, dst_batch_meta: NvDsBatchMeta) -> None:
-    """Add deep copies of frames to a batch."""
-    name = "nvds_copy_frame_meta_list"
-    dst = _need(NvDsBatchMeta, dst_batch_meta, name)
-    for frame in _nodes(src_frame_meta_list, name):
-        nvds_add_frame_meta_to_batch(dst, frame.duplicate(dst._state))
-
-
-def nvds_copy_obj_meta_list(src_obj_meta_list: GList | None, dst_object_meta: NvDsFrameMeta) -> None:
-    """Add deep copies of objects to a frame (the argument's name is that of the bindings)."""
-    name = "nvds_copy_obj_meta_list"
-    dst = _need(NvDsFrameMeta, dst_object_meta, name)
-    for obj in _nodes(src_obj_meta_list, name):
-        copy = obj.duplicate(dst._state)
-        nvds_add_obj_meta_to_frame(dst, copy, copy.parent)
+    obj_meta = _need(NvDsObjectMeta, obj_meta, name)
+    user_meta = _need(NvDsUserMeta, user_meta, name)
+    _take_out(obj_meta._users, user_meta, NvDsObjectMeta, name)
+    user_meta.release()
 
 
 def nvds_batch_meta_copy_func(data: Any, user_meta: Any = None) -> NvDsBatchMeta:
@@ -360,7 +299,7 @@ def nvds_batch_meta_copy_func(data: Any, user_meta: Any = None) -> NvDsBatchMeta
 
 def nvds_batch_meta_release_func(data: Any, user_data: Any = None) -> None:
     """Release the batch metadata at ``data``."""
-    _need(NvDsBatchMeta, data, "nvds_batch_meta_release_func").release()
+    _destroy(data, "nvds_batch_meta_release_func")
 
 
 def nvds_get_current_metadata_info(batch_meta: NvDsBatchMeta) -> bool:

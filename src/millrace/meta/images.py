@@ -13,6 +13,7 @@ import numpy as np
 
 from ..errors import MediaError
 from .batch import Batch
+from .checked import INT, whole
 from .enums import NvDsMetaType
 from .fields import Castable, Struct
 from .frame import NvDsBatchMeta, NvDsFrameMeta
@@ -74,6 +75,7 @@ def gst_buffer_add_nvds_meta(
 
 def _surface(gst_buffer: Any, batch_id: int, name: str) -> tuple[Batch, Any]:
     batch = _batch(gst_buffer, name)
+    batch_id = whole(batch_id, f"{name}(): batch_id", INT)
     if batch is None or not batch.surfaces:
         raise MediaError(f"{name}(): this buffer has no NVMM pictures; call it downstream of nvstreammux")
     if not 0 <= batch_id < len(batch.surfaces):
@@ -175,6 +177,8 @@ class NvDsObjEncUsrArgs(Struct):
             return bool(getattr(self, name))
 
         def store(self: Any, value: Any) -> None:
+            if value is not None and not hasattr(type(value), "__bool__"):
+                raise TypeError(f"NvDsObjEncUsrArgs.{name[1:]} needs a bool, got {type(value).__name__}")
             setattr(self, name, bool(value))
 
         return property(load, store)
@@ -256,7 +260,7 @@ def nvds_obj_enc_process(
     from ..surface.rect import Rect
 
     name = "nvds_obj_enc_process"
-    if ctx not in _contexts:
+    if not isinstance(ctx, int) or ctx not in _contexts:
         raise MediaError(f"{name}(): {ctx!r} is not a context of nvds_obj_enc_create_context()")
     args = _need(NvDsObjEncUsrArgs, args, name)
     frame_meta = _need(NvDsFrameMeta, frame_meta, name)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from .checked import UINT, UINT64, read_only, whole_slot
 from .enums import NvDsInferDataType
 from .fields import Castable, Pointer, Struct, array_field, float_field
 
@@ -17,9 +18,9 @@ class NvDsInferDims(Struct):
     """Shape of a layer without the batch: ``d`` is uint32[8], zeros after ``numDims``."""
 
     __slots__ = ()
-    _fields_ = (("numDims", c_uint), ("_d", c_uint * NVDSINFER_MAX_DIMS), ("numElements", c_uint))
-    numDims: int
-    numElements: int
+    _fields_ = (("_numDims", c_uint), ("_d", c_uint * NVDSINFER_MAX_DIMS), ("_numElements", c_uint))
+    numDims: Any = read_only("numDims")
+    numElements: Any = read_only("numElements")
     d: Any = array_field("d", "uint32")
 
     @classmethod
@@ -28,9 +29,9 @@ class NvDsInferDims(Struct):
         if len(shape) > NVDSINFER_MAX_DIMS:
             raise ValueError(f"a layer has at most {NVDSINFER_MAX_DIMS} dimensions, got {len(shape)}")
         dims = cls()
-        dims.numDims = len(shape)
+        dims._numDims = len(shape)
         dims._d[: len(shape)] = shape
-        dims.numElements = int(np.prod(shape, dtype=np.int64))
+        dims._numElements = int(np.prod(shape, dtype=np.int64))
         return dims
 
 
@@ -38,10 +39,10 @@ class NvDsInferDimsCHW(Struct):
     """Channels, height and width of a layer."""
 
     __slots__ = ()
-    _fields_ = (("c", c_uint), ("h", c_uint), ("w", c_uint))
-    c: int
-    h: int
-    w: int
+    _fields_ = (("_c", c_uint), ("_h", c_uint), ("_w", c_uint))
+    c: Any = read_only("c")
+    h: Any = read_only("h")
+    w: Any = read_only("w")
 
 
 class NvDsInferNetworkInfo(Struct):
@@ -77,14 +78,15 @@ class NvDsInferObjectDetectionInfo(Struct):
 class NvDsInferAttribute(Struct):
     """One attribute that a classifier found."""
 
-    __slots__ = ("attributeLabel",)
-    _fields_ = (("attributeIndex", c_uint), ("attributeValue", c_uint), ("_attributeConfidence", c_float))
-    attributeIndex: int
-    attributeValue: int
-    attributeConfidence: float = float_field("attributeConfidence")
+    __slots__ = ("_attributeLabel",)
+    _fields_ = (("_attributeIndex", c_uint), ("_attributeValue", c_uint), ("_attributeConfidence", c_float))
+    attributeIndex: Any = read_only("attributeIndex")
+    attributeValue: Any = read_only("attributeValue")
+    attributeConfidence: Any = read_only("attributeConfidence")
+    attributeLabel: Any = read_only("attributeLabel")
 
     def __init__(self) -> None:
-        self.attributeLabel: str | None = None
+        self._attributeLabel: str | None = None
 
     @property
     def atttributeIndex(self) -> int:
@@ -111,25 +113,31 @@ class NvDsInferLayerInfo(Castable):
         layerName: the layer's name.
     """
 
-    __slots__ = ("array", "dataType", "inferDims", "bindingIndex", "layerName", "isInput", "_buffer",
+    __slots__ = ("_array", "_dataType", "_inferDims", "_bindingIndex", "_layerName", "_isInput", "_buffer",
                  "_address", "__weakref__")  # fmt: skip
+    array: Any = read_only("array")
+    dataType: Any = read_only("dataType")
+    inferDims: Any = read_only("inferDims")
+    bindingIndex: Any = read_only("bindingIndex")
+    layerName: Any = read_only("layerName")
+    isInput: Any = read_only("isInput")
 
     def __init__(self, name: str = "", array: Any = None, index: int = 0, is_input: bool = False) -> None:
-        self.layerName = name
-        self.bindingIndex = index
-        self.isInput = int(is_input)
-        self.array: Any = array
+        self._layerName = name
+        self._bindingIndex = index
+        self._isInput = int(is_input)
+        self._array: Any = array
         self._buffer: Pointer | None = None
-        self.dataType = NvDsInferDataType.FLOAT
+        self._dataType = NvDsInferDataType.FLOAT
         if array is None:
-            self.inferDims = NvDsInferDims()
+            self._inferDims = NvDsInferDims()
             return
         if array.dtype.name not in _DTYPES:
             # pyds knows four types; whole numbers of other widths become int32, the rest float32.
             array = array.astype(np.int32 if array.dtype.kind in "iub" else np.float32)
-        self.array = np.require(array, requirements=["C", "W"])
-        self.dataType = _DTYPES[self.array.dtype.name]
-        self.inferDims = NvDsInferDims.of(self.array.shape)
+        self._array = np.require(array, requirements=["C", "W"])
+        self._dataType = _DTYPES[self._array.dtype.name]
+        self._inferDims = NvDsInferDims.of(self._array.shape)
 
     @property
     def dims(self) -> NvDsInferDims:
@@ -175,16 +183,27 @@ class NvDsInferTensorMeta(Castable):
         maintain_aspect_ratio: whether the frame was letterboxed into the network's input.
     """
 
-    __slots__ = ("unique_id", "layers", "network_info", "gpu_id", "priv_data", "maintain_aspect_ratio",
+    __slots__ = ("_unique_id", "_layers", "_network_info", "_gpu_id", "_priv_data", "_maintain_aspect_ratio",
                  "_pointers", "_address", "__weakref__")  # fmt: skip
+    unique_id: Any = read_only("unique_id")
+    layers: Any = read_only("layers")
+    network_info: Any = read_only("network_info")
+    gpu_id: Any = read_only("gpu_id")
+    priv_data: Any = read_only("priv_data")
+    maintain_aspect_ratio: Any = read_only("maintain_aspect_ratio")
 
-    def __init__(self) -> None:
-        self.unique_id = 0
-        self.layers: list[NvDsInferLayerInfo] = []
-        self.network_info = NvDsInferNetworkInfo()
-        self.gpu_id = 0
-        self.priv_data: Any = None
-        self.maintain_aspect_ratio = False
+    def __init__(
+        self,
+        layers: list[NvDsInferLayerInfo] | None = None,
+        unique_id: int = 0,
+        maintain_aspect_ratio: bool = False,
+    ) -> None:
+        self._unique_id = unique_id
+        self._layers = list(layers or ())
+        self._network_info = NvDsInferNetworkInfo()
+        self._gpu_id = 0
+        self._priv_data: Any = None
+        self._maintain_aspect_ratio = maintain_aspect_ratio
         self._pointers: _Pointers | None = None
 
     @property
@@ -229,25 +248,34 @@ class NvDsInferSegmentationMeta(Castable):
         class_probabilities_map: float32 array (classes, height, width), or ``None``.
     """
 
-    __slots__ = ("unique_id", "classes", "width", "height", "class_map", "class_probabilities_map",
-                 "priv_data", "_address", "__weakref__")  # fmt: skip
+    __slots__ = ("_unique_id", "_classes", "_width", "_height", "_class_map", "_class_probabilities_map",
+                 "_priv_data", "_address", "__weakref__")  # fmt: skip
+    unique_id: Any = read_only("unique_id")
+    classes: Any = read_only("classes")
+    width: Any = read_only("width")
+    height: Any = read_only("height")
+    class_map: Any = read_only("class_map")
+    class_probabilities_map: Any = read_only("class_probabilities_map")
+    priv_data: Any = read_only("priv_data")
 
     def __init__(
         self, class_map: Any = None, classes: int = 0, probabilities: Any = None, unique_id: int = 0
     ) -> None:
-        self.unique_id = unique_id
-        self.classes = classes
-        self.class_map: Any = None if class_map is None else np.ascontiguousarray(class_map, np.int32)
+        self._unique_id = unique_id
+        self._classes = classes
+        self._class_map: Any = None if class_map is None else np.ascontiguousarray(class_map, np.int32)
         shape: Any = (0, 0) if class_map is None else np.shape(class_map)
-        self.height, self.width = shape
-        self.class_probabilities_map: Any = probabilities
-        self.priv_data: Any = None
+        self._height, self._width = shape
+        self._class_probabilities_map: Any = probabilities
+        self._priv_data: Any = None
 
 
 class NvOFFlowVector(Castable):
     """Motion of one block: ``flowx`` and ``flowy`` in 1/32 pixel."""
 
-    __slots__ = ("flowx", "flowy", "_address", "__weakref__")
+    __slots__ = ("_flowx", "_flowy", "_address", "__weakref__")
+    flowx: Any = whole_slot("flowx", (-(2**15), 2**15 - 1))
+    flowy: Any = whole_slot("flowy", (-(2**15), 2**15 - 1))
 
     def __init__(self, flowx: int = 0, flowy: int = 0) -> None:
         self.flowx = flowx
@@ -257,8 +285,12 @@ class NvOFFlowVector(Castable):
 class NvDsOpticalFlowMeta(Castable):
     """Motion of all blocks of a frame: ``data`` is an int16 array (rows, cols, 2) of flowx, flowy."""
 
-    __slots__ = ("rows", "cols", "mv_size", "frame_num", "data", "priv", "reserved", "_address",
+    __slots__ = ("_rows", "_cols", "_mv_size", "_frame_num", "data", "priv", "reserved", "_address",
                  "__weakref__")  # fmt: skip
+    rows: Any = whole_slot("rows", UINT)
+    cols: Any = whole_slot("cols", UINT)
+    mv_size: Any = whole_slot("mv_size", UINT)
+    frame_num: Any = whole_slot("frame_num", UINT64)
 
     def __init__(self) -> None:
         self.rows = 0

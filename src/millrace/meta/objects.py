@@ -6,9 +6,10 @@ from ctypes import c_float, c_int, c_int64, c_uint, c_uint64
 from typing import Any
 
 from .base import MAX_RESERVED_FIELDS, MAX_USER_FIELDS, UNTRACKED_OBJECT_ID, BatchState, Meta
+from .checked import optional_text_slot
 from .enums import NvDsMetaType
 from .fields import Struct, array_field, float_field
-from .glist import GList, MetaList
+from .glist import GList, MetaList, list_field
 from .osd_params import NvBbox_Coords, NvOSD_MaskParams, NvOSD_RectParams, NvOSD_TextParams, copy_struct
 from .strings import encode
 from .user import NvDsUserMeta
@@ -42,7 +43,7 @@ class NvDsObjectMeta(Meta):
     (``UNTRACKED_OBJECT_ID`` without one), ``confidence`` the detector's, 0 to 1.
     """
 
-    __slots__ = ("parent", "_label", "_text", "_mask", "_classifiers", "_users")
+    __slots__ = ("_parent", "_label", "_text", "_mask", "_classifiers", "_users")
     _fields_ = (
         ("unique_component_id", c_int),
         ("class_id", c_int),
@@ -66,17 +67,37 @@ class NvDsObjectMeta(Meta):
     rect_params: NvOSD_RectParams
     misc_obj_info: Any = array_field("misc_obj_info", "int64")
     reserved: Any = array_field("reserved", "int64")
+    classifier_meta_list: GList | None = list_field(
+        "classifier_meta_list", "_classifiers", "GList of :class:`NvDsClassifierMeta`."
+    )
+    obj_user_meta_list: GList | None = list_field("obj_user_meta_list", "_users", "GList of :class:`NvDsUserMeta`.")
 
     def __init__(self) -> None:
         self.object_id = UNTRACKED_OBJECT_ID
         self._state = None
         self._base = None
-        self.parent: NvDsObjectMeta | None = None
+        self._parent: NvDsObjectMeta | None = None
         self._label = ""
         self._text: NvOSD_TextParams | None = None
         self._mask: NvOSD_MaskParams | None = None
         self._classifiers: MetaList | None = None
         self._users: MetaList | None = None
+
+    @property
+    def parent(self) -> NvDsObjectMeta | None:
+        """The object that this one was found in."""
+        return self._parent
+
+    @parent.setter
+    def parent(self, obj: NvDsObjectMeta | None) -> None:
+        if obj is not None and not isinstance(obj, NvDsObjectMeta):
+            raise TypeError(f"NvDsObjectMeta.parent needs a NvDsObjectMeta or None, got {type(obj).__name__}")
+        ancestor = obj
+        while ancestor is not None:
+            if ancestor is self:
+                raise ValueError("NvDsObjectMeta.parent: an object cannot be its own ancestor")
+            ancestor = ancestor._parent
+        self._parent = obj
 
     @property
     def text_params(self) -> NvOSD_TextParams:
@@ -116,16 +137,6 @@ class NvDsObjectMeta(Meta):
         self._label = label(value, "NvDsObjectMeta.obj_label")
 
     @property
-    def classifier_meta_list(self) -> GList | None:
-        """GList of :class:`NvDsClassifierMeta`."""
-        return self._classifiers.head if self._classifiers is not None else None
-
-    @property
-    def obj_user_meta_list(self) -> GList | None:
-        """GList of :class:`NvDsUserMeta`."""
-        return self._users.head if self._users is not None else None
-
-    @property
     def classifiers(self) -> list[NvDsClassifierMeta]:
         """The classifications, first to last."""
         return self._classifiers.items() if self._classifiers is not None else []
@@ -140,7 +151,7 @@ class NvDsObjectMeta(Meta):
         copy = NvDsObjectMeta()
         copy_struct(self, copy)
         copy._state = self._state if state is None else state
-        copy.parent = self.parent
+        copy._parent = self._parent
         copy._label = self._label
         if self._text is not None:
             copy._text = self._text.duplicate()
@@ -172,22 +183,21 @@ class NvDsClassifierMeta(Meta):
     ``classifier_type`` is nvinfer's key of that name; the C structure has it, pyds 1.2.0 does not show it.
     """
 
-    __slots__ = ("_labels", "classifier_type")
+    __slots__ = ("_labels", "_classifier_type")
     _fields_ = (("num_labels", c_uint), ("unique_component_id", c_int))
     _meta_type = NvDsMetaType.NVDS_CLASSIFIER_META
     num_labels: int
     unique_component_id: int
+    classifier_type: str | None = optional_text_slot("classifier_type")
+    label_info_list: GList | None = list_field(
+        "label_info_list", "_labels", "GList of :class:`NvDsLabelInfo`.", "num_labels"
+    )
 
     def __init__(self) -> None:
         self._state = None
         self._base = None
         self._labels = MetaList()
-        self.classifier_type: str | None = None
-
-    @property
-    def label_info_list(self) -> GList | None:
-        """GList of :class:`NvDsLabelInfo`."""
-        return self._labels.head
+        self.classifier_type = None
 
     @property
     def labels(self) -> list[NvDsLabelInfo]:
@@ -208,7 +218,7 @@ class NvDsClassifierMeta(Meta):
 class NvDsLabelInfo(Meta):
     """One label of a classifier: ``result_label`` (127 bytes), ``pResult_label`` (any length)."""
 
-    __slots__ = ("_label", "pResult_label")
+    __slots__ = ("_label", "_pResult_label")
     _fields_ = (
         ("num_classes", c_uint),
         ("result_class_id", c_uint),
@@ -220,12 +230,13 @@ class NvDsLabelInfo(Meta):
     result_class_id: int
     label_id: int
     result_prob: float = float_field("result_prob")
+    pResult_label: str | None = optional_text_slot("pResult_label")
 
     def __init__(self) -> None:
         self._state = None
         self._base = None
         self._label = ""
-        self.pResult_label: str | None = None
+        self.pResult_label = None
 
     @property
     def result_label(self) -> str:

@@ -6,6 +6,7 @@ import ctypes
 from ctypes import c_double, c_float, c_int, c_size_t, c_uint
 from typing import Any
 
+from .checked import optional_slot
 from .enums import NvOSD_Arrow_Head_Direction, NvOSD_Mode
 from .fields import Struct, enum_field, float_field, unsigned_field
 from .strings import Address, Block, _blocks, decode, field_text, intern_font, string_field, text_bytes
@@ -274,7 +275,7 @@ class NvOSD_MaskParams(Struct):
         return copy
 
 
-def _frame_params(name: str, count: str, items: str, what: str) -> Any:
+def _frame_params(name: str, count: str, items: str, what: str, kind: type[Struct]) -> Any:
     def init(self: Any) -> None:
         self.buf_ptr = None
         setattr(self, items, None)
@@ -283,9 +284,10 @@ def _frame_params(name: str, count: str, items: str, what: str) -> Any:
         name,
         (Struct,),
         {
-            "__slots__": ("buf_ptr", items),
+            "__slots__": ("buf_ptr", "_" + items),
+            items: optional_slot(items, kind),
             "_fields_": (("_mode", c_int), (count, c_uint)),
-            "__doc__": f"All {what} of one frame: ``mode``, ``{count}`` and ``{items}``.",
+            "__doc__": f"All {what} of one frame: ``mode``, ``{count}`` and ``{items}``, the first of them.",
             "__module__": __name__,
             "__init__": init,
             "mode": enum_field("mode", NvOSD_Mode),
@@ -293,12 +295,20 @@ def _frame_params(name: str, count: str, items: str, what: str) -> Any:
     )
 
 
-NvOSD_FrameTextParams = _frame_params("NvOSD_FrameTextParams", "num_strings", "text_params_list", "texts")
-NvOSD_FrameRectParams = _frame_params("NvOSD_FrameRectParams", "num_rects", "rect_params_list", "boxes")
-NvOSD_FrameLineParams = _frame_params("NvOSD_FrameLineParams", "num_lines", "line_params_list", "lines")
-NvOSD_FrameArrowParams = _frame_params("NvOSD_FrameArrowParams", "num_arrows", "arrow_params_list", "arrows")
+NvOSD_FrameTextParams = _frame_params(
+    "NvOSD_FrameTextParams", "num_strings", "text_params_list", "texts", NvOSD_TextParams
+)
+NvOSD_FrameRectParams = _frame_params(
+    "NvOSD_FrameRectParams", "num_rects", "rect_params_list", "boxes", NvOSD_RectParams
+)
+NvOSD_FrameLineParams = _frame_params(
+    "NvOSD_FrameLineParams", "num_lines", "line_params_list", "lines", NvOSD_LineParams
+)
+NvOSD_FrameArrowParams = _frame_params(
+    "NvOSD_FrameArrowParams", "num_arrows", "arrow_params_list", "arrows", NvOSD_ArrowParams
+)
 NvOSD_FrameCircleParams = _frame_params(
-    "NvOSD_FrameCircleParams", "num_circles", "circle_params_list", "circles"
+    "NvOSD_FrameCircleParams", "num_circles", "circle_params_list", "circles", NvOSD_CircleParams
 )
 
 

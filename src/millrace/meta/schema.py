@@ -5,8 +5,10 @@ from __future__ import annotations
 from ctypes import c_double, c_float, c_int, c_size_t, c_uint, c_uint64
 from typing import Any
 
+from .checked import optional_slot, optional_text_slot
 from .enums import NvDsEventType, NvDsObjectType
 from .fields import Pointer, Struct, enum_field, float_field, object_at, own
+from .glist import GList
 from .osd_params import copy_struct
 from .strings import adopt, field_text, string_field, text_bytes
 from .user import NvDsUserMeta
@@ -57,9 +59,14 @@ class NvDsObjectSignature(Struct):
 class SchemaObject(Struct):
     """Base of the schema's objects: string fields read as addresses, assignment takes text."""
 
-    __slots__ = ("_on_heap",)
+    __slots__ = ("_on_heap", "_freed")
     _strings: tuple[str, ...] = ()
     _plain: tuple[str, ...] = ()
+
+    @property
+    def freed(self) -> bool:
+        """Whether the application freed it (``free_buffer``, ``free_gbuffer``)."""
+        return getattr(self, "_freed", False)
 
     def text(self, field: str) -> str:
         """A string field as text; empty when it is not set or was freed.
@@ -90,14 +97,14 @@ class SchemaObject(Struct):
 
 
 def _schema_class(name: str, strings: str, numbers: str, plain: str, doc: str) -> Any:
-    """A class of string fields (addresses), whole numbers and plain attributes (``None`` at first)."""
+    """A class of string fields (addresses), whole numbers and plain fields: text or ``None``; ``mask`` is a GList."""
 
     def init(self: Any) -> None:
         for field in plain.split():
             setattr(self, field, None)
 
     body: dict[str, Any] = {
-        "__slots__": tuple("_" + field for field in strings.split()) + tuple(plain.split()),
+        "__slots__": tuple("_" + field for field in (strings + " " + plain).split()),
         "_fields_": tuple((field, c_uint) for field in numbers.split()) or (("_unused", c_uint),),
         "_strings": tuple(strings.split()),
         "_plain": tuple(plain.split()),
@@ -107,6 +114,8 @@ def _schema_class(name: str, strings: str, numbers: str, plain: str, doc: str) -
     }
     for field in strings.split():
         body[field] = string_field(field)
+    for field in plain.split():
+        body[field] = optional_slot(field, GList) if field == "mask" else optional_text_slot(field)
     return type(name, (SchemaObject,), body)
 
 
@@ -241,7 +250,8 @@ class NvDsEventMsgMeta(SchemaObject):
 class NvDsEvent(SchemaObject):
     """An event and its metadata (:class:`NvDsEventMsgMeta`)."""
 
-    __slots__ = ("metadata",)
+    __slots__ = ("_metadata",)
+    metadata: Any = optional_slot("metadata", NvDsEventMsgMeta)
     _fields_ = (("_eventType", c_int),)
     _plain = ("metadata",)
     eventType: NvDsEventType = enum_field("eventType", NvDsEventType)

@@ -6,20 +6,45 @@ import ctypes
 from ctypes import c_char_p, c_int, c_uint, c_ulong, c_void_p
 from typing import Any
 
+from .checked import INT, UINT, whole
+from .strings import CAN_PROBE, _memory
+
 #: GST_NVEVENT_INFER_INTERVAL_UPDATE in DeepStream's numbering of custom events.
 _INTERVAL_UPDATE = 407
+
+_TYPE_NODE_BYTES = 64
+_LARGEST_FUNDAMENTAL = 255 << 2  # types up to this number are no addresses
 
 _SOURCE_SETUP = ctypes.CFUNCTYPE(None, c_void_p, c_void_p, c_void_p)
 
 
 def _address(value: Any, name: str) -> int:
     if isinstance(value, bool) or not isinstance(value, int):
-        if type(value).__module__.startswith(("gi.", "__gi__")):
-            return hash(value)
-        raise TypeError(f"{name}() needs hash(element), got {type(value).__name__}")
-    if value == 0:
-        raise ValueError(f"{name}() needs hash(element), got 0")
+        if not type(value).__module__.startswith(("gi.", "__gi__")):
+            raise TypeError(f"{name}() needs hash(element), got {type(value).__name__}")
+        value = hash(value)
+    if not _is_element(value):
+        raise ValueError(f"{name}(): there is no Gst.Element at {value:#x}; pass hash(element)")
     return value
+
+
+def _is_element(address: int) -> bool:
+    """Whether a GstElement lives there; what is no object at all is told by reading through the kernel."""
+    if address <= 0 or not CAN_PROBE:
+        return address > 0
+    from ..elements._gst import Gst
+    from ..elements._native import _declare, _gobject
+
+    try:
+        instance_class = int.from_bytes(_memory(address, size=8), "little")
+        kind = int.from_bytes(_memory(instance_class, size=8), "little")
+        node = _memory(kind & ~3, size=_TYPE_NODE_BYTES)
+    except ValueError:
+        return False
+    if kind % 4 or len(node) < _TYPE_NODE_BYTES or kind <= _LARGEST_FUNDAMENTAL:
+        return False
+    is_a = _declare(_gobject, "g_type_is_a", c_int, c_ulong, c_ulong)
+    return bool(is_a(kind, int(hash(Gst.Element.__gtype__))))
 
 
 def _send(element: int, kind: int, structure: str) -> bool:
@@ -44,8 +69,9 @@ def gst_element_send_nvevent_new_stream_reset(gst_element: int, source_id: int) 
     """
     from ..elements import events
 
-    address = _address(gst_element, "gst_element_send_nvevent_new_stream_reset")
-    return _send(address, events.STREAM_RESET, f"nv-stream-reset, source-id=(uint){int(source_id)}")
+    name = "gst_element_send_nvevent_new_stream_reset"
+    source = whole(source_id, f"{name}(): source_id", UINT)
+    return _send(_address(gst_element, name), events.STREAM_RESET, f"nv-stream-reset, source-id=(uint){source}")
 
 
 def gst_element_send_nvevent_interval_update(gst_element: int, stream_id: str, interval: int) -> bool:
@@ -65,7 +91,8 @@ def gst_element_send_nvevent_interval_update(gst_element: int, stream_id: str, i
     if not isinstance(stream_id, str):
         raise TypeError(f"{name}() needs a stream id (a str), got {type(stream_id).__name__}")
     quoted = stream_id.replace("\\", "\\\\").replace('"', '\\"')
-    structure = f'nv-infer-interval-update, stream-id=(string)"{quoted}", interval=(uint){int(interval)}'
+    batches = whole(interval, f"{name}(): interval", (0, INT[1]))
+    structure = f'nv-infer-interval-update, stream-id=(string)"{quoted}", interval=(uint){batches}'
     return _send(_address(gst_element, name), events._event_type(_INTERVAL_UPDATE), structure)
 
 

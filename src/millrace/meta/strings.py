@@ -16,6 +16,7 @@ from typing import Any
 from .fields import Pointer, _capsule_pointer, _pinned, address_of, object_at, own, pin
 
 _MAX_STRING = 1 << 20
+_MAX_BUFFER = 1 << 30
 
 
 class Block:
@@ -94,18 +95,15 @@ def _as_address(value: Any, what: str) -> int:
     raise TypeError(f"{what} needs an address (an int), got {type(value).__name__}")
 
 
-def _memory(address: int, write: bytes | None = None, size: int = 0) -> bytes:
-    """Read or write memory that is not ours through the kernel.
+def _memory(address: int, size: int = 0) -> bytes:
+    """Read memory that is not ours through the kernel.
 
     Raises:
         ValueError: there is no such memory.
     """
     try:
-        handle = os.open("/proc/self/mem", os.O_RDWR if write is not None else os.O_RDONLY)
+        handle = os.open("/proc/self/mem", os.O_RDONLY)
         try:
-            if write is not None:
-                os.pwrite(handle, write, address)
-                return b""
             return os.pread(handle, size, address)
         finally:
             os.close(handle)
@@ -161,17 +159,21 @@ def get_string(ptr: Any) -> str | None:
     return decode(block.buffer.value)
 
 
+def _bytes(size: Any, what: str) -> int:
+    if isinstance(size, bool) or not isinstance(size, int):
+        raise TypeError(f"{what} needs a size in bytes, got {type(size).__name__}")
+    if not 0 <= size <= _MAX_BUFFER:
+        raise ValueError(f"{what} needs a size of 0 to {_MAX_BUFFER} bytes, got {size}")
+    return max(size, 1)
+
+
 def alloc_buffer(size: int) -> int:
     """The address of ``size`` zeroed bytes; they live until ``free_buffer()``, or as their meta does.
 
     Raises:
-        ValueError: ``size`` is negative.
+        ValueError: ``size`` is negative, or more than 1 GiB.
     """
-    if not isinstance(size, int):
-        raise TypeError(f"alloc_buffer() needs a size in bytes, got {type(size).__name__}")
-    if size < 0:
-        raise ValueError(f"alloc_buffer() needs a size of 0 or more bytes, got {size}")
-    block = Block(max(size, 1))
+    block = Block(_bytes(size, "alloc_buffer()"))
     _heap[block.address] = block
     return Address.of(block)
 
@@ -186,6 +188,24 @@ def adopt(address: Any, what: str) -> int:
     return Address.of(block)
 
 
+def _free_object(found: Any) -> None:
+    """Free an object of ``alloc_*``; its address no longer keeps it.
+
+    Raises:
+        ValueError: it was not allocated by the application, or freed before.
+    """
+    kind = type(found).__name__
+    freed = getattr(found, "freed", None)
+    if freed is None:
+        if _pinned.pop(getattr(found, "_address", 0), None) is not None:
+            return  # a copy by memdup()
+        raise ValueError(f"free_buffer(): a {kind} is not the application's to free; it goes with its buffer")
+    if freed:
+        raise ValueError(f"free_buffer(): this {kind} was freed before")
+    found._freed = True
+    own(found)
+
+
 def free_buffer(buffer: Any) -> None:
     """Free a string or buffer by its address; address 0 is ignored.
 
@@ -196,12 +216,14 @@ def free_buffer(buffer: Any) -> None:
     if buffer is None:
         return
     if not isinstance(buffer, (int, Pointer)) and hasattr(type(buffer), "cast"):
-        own(buffer)
+        _free_object(buffer)
         return
     address = _as_address(buffer, "free_buffer()")
     if address == 0:
         return
-    if _pinned.pop(address, None) is not None or object_at(address) is not None:
+    found = object_at(address)
+    if found is not None:
+        _free_object(found)
         return
     block = getattr(buffer, "block", None) or _blocks.get(address)
     if block is None or block.permanent:
@@ -256,16 +278,19 @@ def memdup(ptr: Any, size: int) -> int:
         ValueError: there is no such memory.
     """
     address = get_ptr(ptr)
+    room = _bytes(size, "memdup()")
     if address == 0:
         return 0
     found = object_at(address)
     if found is not None:
+        if not hasattr(found, "duplicate"):
+            raise TypeError(f"memdup() cannot copy a {type(found).__name__}; copy its fields")
         return pin(found.duplicate())
     block = getattr(ptr, "block", None) or _blocks.get(address)
     if block is not None and block.freed:
         raise ValueError(f"memdup({address:#x}): this buffer was freed with free_buffer()")
     content = block.buffer.raw[:size] if block is not None else _memory(address, size=size)
-    copy = Block(max(size, 1))
+    copy = Block(room)
     ctypes.memmove(copy.buffer, content, min(len(content), size))
     _heap[copy.address] = copy
     return Address.of(copy)
@@ -281,13 +306,14 @@ def generate_ts_rfc3339(buffer: Any, size: int) -> None:
     Raises:
         ValueError: no such buffer.
     """
+    if isinstance(size, bool) or not isinstance(size, int):
+        raise TypeError(f"generate_ts_rfc3339() needs a size in bytes, got {type(size).__name__}")
     now = datetime.now(timezone.utc)
     text = f"{now:%Y-%m-%dT%H:%M:%S}.{now.microsecond // 1000:03d}Z".encode()[: max(size - 1, 0)] + b"\0"
     address = _as_address(buffer, "generate_ts_rfc3339()")
     block = getattr(buffer, "block", None) or _blocks.get(address)
-    if block is None:
-        _memory(address, write=text)
-        return
+    if block is None or block.permanent:
+        raise ValueError(f"generate_ts_rfc3339({address:#x}): not a buffer of pyds; make one with alloc_buffer()")
     if block.freed:
         raise ValueError(f"generate_ts_rfc3339({address:#x}): this buffer was freed with free_buffer()")
     text = text[: len(block.buffer) - 1] + b"\0"

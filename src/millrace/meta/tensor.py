@@ -15,6 +15,7 @@ from .functions import (
 )
 from .infer import NvDsInferLayerInfo, NvDsInferSegmentationMeta, NvDsInferTensorMeta
 from .objects import NvDsObjectMeta
+from .preprocess import NvDsRoiMeta, nvds_add_user_meta_to_roi
 from .user import NvDsUserMeta
 
 
@@ -33,10 +34,8 @@ def make_tensor_meta(
         unique_id: ``gie-unique-id``.
         maintain_aspect_ratio: whether the frame was letterboxed.
     """
-    meta = NvDsInferTensorMeta()
-    meta.layers = [NvDsInferLayerInfo(name, array, index) for index, (name, array) in enumerate(layers)]
-    meta.unique_id = unique_id
-    meta.maintain_aspect_ratio = maintain_aspect_ratio
+    found = [NvDsInferLayerInfo(name, array, index) for index, (name, array) in enumerate(layers)]
+    meta = NvDsInferTensorMeta(found, unique_id, maintain_aspect_ratio)
     info = meta.network_info
     info.width, info.height, info.channels = network_info
     return meta
@@ -44,11 +43,11 @@ def make_tensor_meta(
 
 def attach_user_meta(
     batch_meta: NvDsBatchMeta,
-    owner: NvDsBatchMeta | NvDsFrameMeta | NvDsObjectMeta,
+    owner: NvDsBatchMeta | NvDsFrameMeta | NvDsObjectMeta | NvDsRoiMeta,
     data: Any,
     meta_type: int,
 ) -> NvDsUserMeta:
-    """Attach ``data`` as user metadata of ``meta_type`` to a batch, frame or object.
+    """Attach ``data`` as user metadata of ``meta_type`` to a batch, frame, object or row of an input tensor.
 
     Without a copy function, copies of the buffer share ``data``.
     """
@@ -59,26 +58,28 @@ def attach_user_meta(
         nvds_add_user_meta_to_frame(owner, user)
     elif isinstance(owner, NvDsObjectMeta):
         nvds_add_user_meta_to_obj(owner, user)
+    elif isinstance(owner, NvDsRoiMeta):
+        nvds_add_user_meta_to_roi(owner, user)
     else:
         nvds_add_user_meta_to_batch(owner, user)
     return user
 
 
 def attach_tensor_meta(
-    batch_meta: NvDsBatchMeta, owner: NvDsFrameMeta | NvDsObjectMeta, tensor_meta: NvDsInferTensorMeta
+    batch_meta: NvDsBatchMeta, owner: NvDsFrameMeta | NvDsObjectMeta | NvDsRoiMeta, tensor_meta: NvDsInferTensorMeta
 ) -> NvDsUserMeta:
-    """Attach output tensors to a frame or object, as ``output-tensor-meta`` of nvinfer does."""
+    """Attach output tensors to a frame, object or row, as ``output-tensor-meta`` of nvinfer does."""
     return attach_user_meta(batch_meta, owner, tensor_meta, NvDsMetaType.NVDSINFER_TENSOR_OUTPUT_META)
 
 
 def attach_segmentation_meta(
     batch_meta: NvDsBatchMeta,
-    owner: NvDsFrameMeta | NvDsObjectMeta,
+    owner: NvDsFrameMeta | NvDsObjectMeta | NvDsRoiMeta,
     class_map: Any,
     classes: int,
     probabilities: Any = None,
     unique_id: int = 1,
 ) -> NvDsUserMeta:
-    """Attach a class map (int array (height, width)) to a frame or object, as a segmenting nvinfer does."""
+    """Attach a class map (int array (height, width)) to a frame, object or row, as a segmenting nvinfer does."""
     meta = NvDsInferSegmentationMeta(class_map, classes, probabilities, unique_id)
     return attach_user_meta(batch_meta, owner, meta, NvDsMetaType.NVDSINFER_SEGMENTATION_META)

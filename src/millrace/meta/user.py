@@ -34,6 +34,23 @@ class UserFunction:
         return self.func(*args) if self.epoch == _epoch else None
 
 
+class BatchData:
+    """User data that refers to the frames and objects of its batch: copies get one that refers to theirs."""
+
+    __slots__ = ()
+
+    def duplicate_for(self, state: BatchState) -> Any:
+        """The data of a copy.
+
+        Args:
+            state: of the batch that the copy is for.
+        """
+        raise TypeError(f"{type(self).__name__} cannot be copied")
+
+    def release(self) -> None:
+        """The user meta was removed, or its buffer has gone."""
+
+
 class NvDsUserMeta(Meta):
     """Data of the application or of an element; ``base_meta.meta_type`` says what ``user_meta_data`` is."""
 
@@ -83,11 +100,13 @@ class NvDsUserMeta(Meta):
         if base.copy_func is not None:
             try:
                 copy.user_meta_data = base.copy_func(self, None)
-            except Exception:
+            except BaseException:  # sys.exit() too: it would keep the other metas from being copied
                 log.exception("the copy function of a user meta failed; the copy of this meta has no data")
                 target.release_func = None
         else:
             copy._data = self._data
+            if isinstance(self._data, BatchData) and copy._state is not None:
+                copy._data = self._data.duplicate_for(copy._state)
             if base.release_func is not None:
                 with _share_lock:
                     if self._users is None:
@@ -101,6 +120,8 @@ class NvDsUserMeta(Meta):
         if self._released:
             return
         self._released = True
+        if isinstance(self._data, BatchData):
+            self._data.release()
         base = self._base
         if base is None or base.release_func is None:
             return
@@ -111,7 +132,7 @@ class NvDsUserMeta(Meta):
                     return
         try:
             base.release_func(self, None)
-        except Exception:
+        except BaseException:  # sys.exit() too: it would keep the other metas from being released
             log.exception("the release function of a user meta failed; its data may not be released")
 
 
