@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from ctypes import POINTER, Structure, c_char_p, c_int, c_size_t, c_uint, c_uint64, c_void_p
 
-from ._gst import GObject, GstVideo
+from ._gst import GObject, Gst, GstVideo
 
 CLOCK_TIME_NONE = 0xFFFFFFFFFFFFFFFF
 
@@ -89,6 +89,18 @@ class _GstVideoMeta(Structure):
     )
 
 
+class _GstReferenceTimestampMeta(Structure):
+    """When a frame was taken, by a clock that the caps ``reference`` name."""
+
+    _fields_ = (
+        ("meta_flags", c_int),
+        ("meta_info", c_void_p),
+        ("reference", c_void_p),
+        ("timestamp", c_uint64),
+        ("duration", c_uint64),
+    )
+
+
 CHAIN_FUNCTION = ctypes.CFUNCTYPE(c_int, c_void_p, c_void_p, c_void_p)
 
 
@@ -107,6 +119,12 @@ _buffer_copy_into = _declare(_gst_gil, "gst_buffer_copy_into", c_int, c_void_p, 
 _buffer_map = _declare(_gst, "gst_buffer_map", c_int, c_void_p, POINTER(GstMapInfo), c_int)
 _buffer_unmap = _declare(_gst, "gst_buffer_unmap", None, c_void_p, POINTER(GstMapInfo))
 _buffer_get_meta = _declare(_gst_gil, "gst_buffer_get_meta", c_void_p, c_void_p, c_size_t)
+_get_reference_timestamp = _declare(
+    _gst_gil, "gst_buffer_get_reference_timestamp_meta", c_void_p, c_void_p, c_void_p
+)
+_add_reference_timestamp = _declare(
+    _gst_gil, "gst_buffer_add_reference_timestamp_meta", c_void_p, c_void_p, c_void_p, c_uint64, c_uint64
+)
 _mini_object_is_writable = _declare(_gst_gil, "gst_mini_object_is_writable", c_int, c_void_p)
 _buffer_copy = _declare(_gst_gil, "gst_mini_object_copy", c_void_p, c_void_p)
 set_chain_function = _declare(
@@ -155,8 +173,26 @@ def new_buffer(size: int) -> int:
 
 
 def copy_timestamps(source: int, target: int) -> None:
-    """Copy flags and timestamps (not metas, not memory) from one buffer to another."""
+    """Copy flags and timestamps, the camera's too (no other metas, not memory), from one buffer to another."""
     _buffer_copy_into(target, source, _BUFFER_COPY_TIMESTAMPS_AND_FLAGS, 0, c_size_t(-1).value)
+    found = _get_reference_timestamp(source, None)
+    if found:
+        meta = _GstReferenceTimestampMeta.from_address(found)
+        _add_reference_timestamp(target, meta.reference, meta.timestamp, meta.duration)
+
+
+_NTP_CAPS, _UNIX_CAPS = Gst.Caps.from_string("timestamp/x-ntp"), Gst.Caps.from_string("timestamp/x-unix")
+_NTP_EPOCH_TO_UNIX_NS = 2_208_988_800 * 1_000_000_000  # 1900 to 1970
+
+
+def camera_time(address: int) -> int:
+    """When the camera took the frame: nanoseconds since 1970, 0 when the source has not said (yet)."""
+    found = _get_reference_timestamp(address, hash(_NTP_CAPS))
+    if found:
+        time: int = _GstReferenceTimestampMeta.from_address(found).timestamp
+        return max(0, time - _NTP_EPOCH_TO_UNIX_NS)
+    found = _get_reference_timestamp(address, hash(_UNIX_CAPS))
+    return int(_GstReferenceTimestampMeta.from_address(found).timestamp) if found else 0
 
 
 def make_writable(address: int) -> int:

@@ -23,6 +23,7 @@ from .convert import INTERPOLATION_NAMES
 from .handle import batch_of, new_handle
 from .muxinput import GIVES_PADS_AWAY, Input, fit
 from .properties import properties_of
+from .rtpend import unwatch, watch_jitter_buffers
 
 
 class NvStreamMux(NvElement, Gst.Element):
@@ -62,6 +63,7 @@ class NvStreamMux(NvElement, Gst.Element):
         self._lock = threading.Lock()
         self._batcher = Batcher()
         self._worker: threading.Thread | None = None
+        self._watched: tuple[Gst.Bin, int] | None = None
         self._caps: Gst.Caps | None = None
         self._flow = _native.FLOW_OK
         self._last_pts = -1
@@ -108,6 +110,16 @@ class NvStreamMux(NvElement, Gst.Element):
         pad.set_active(False)
         self.remove_pad(pad)
 
+    def property_changed(self, name: str, value: object) -> None:
+        """How long a batch waits may change while playing."""
+        if name in ("batched-push-timeout", "max-latency"):
+            self._set_patience()
+
+    def _set_patience(self) -> None:
+        timeout = self.value("batched-push-timeout")
+        self._batcher.timeout_s = timeout / 1e6 if timeout >= 0 else -1.0
+        self._batcher.max_latency_s = self.value("max-latency") / 1e9
+
     # State ---------------------------------------------------------------------------------------------------------
 
     def do_change_state(self, transition: Gst.StateChange) -> Gst.StateChangeReturn:
@@ -115,11 +127,14 @@ class NvStreamMux(NvElement, Gst.Element):
         if transition == Gst.StateChange.READY_TO_PAUSED:
             try:
                 self._start()
+                self._watched = watch_jitter_buffers(self)
             except ConfigError as error:
                 post_error(self, error)
                 return Gst.StateChangeReturn.FAILURE
         elif transition == Gst.StateChange.PAUSED_TO_READY:
             self._batcher.stop()
+            unwatch(self._watched)
+            self._watched = None
         result = Gst.Element.do_change_state(self, transition)
         if transition == Gst.StateChange.PAUSED_TO_READY and self._worker is not None:
             self._worker.join()
@@ -135,11 +150,9 @@ class NvStreamMux(NvElement, Gst.Element):
             )
         batcher = self._batcher
         batcher.batch_size = self.value("batch-size")
-        timeout = self.value("batched-push-timeout")
-        batcher.timeout_s = timeout / 1e6 if timeout >= 0 else -1.0
         batcher.live = bool(self.value("live-source"))
         batcher.sync = self.value("sync-inputs")
-        batcher.max_latency_s = self.value("max-latency") / 1e9
+        self._set_patience()
         batcher.start()
         self._caps = None
         self._stream_started = self._segment_sent = False
@@ -265,7 +278,7 @@ class NvStreamMux(NvElement, Gst.Element):
                 pts=fields.pts,
                 running_time=running,
                 duration=fields.duration,
-                ntp=time.time_ns() if self.value("attach-sys-ts") else 0,
+                ntp=time.time_ns() if self.value("attach-sys-ts") else _native.camera_time(address),
                 source_size=size,
                 number=self._batcher.number(source.index),
             )

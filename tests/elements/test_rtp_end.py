@@ -1,0 +1,104 @@
+"""RTSP streams of a recording: their end, also when the pipeline is late, and the time the server says."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+import pyds
+
+from .pipelines import Gst, drain, pad_of, playing, watch
+from .test_reconnect import free_port
+
+SERVER = """
+import sys, gi
+gi.require_version("Gst", "1.0")
+gi.require_version("GstRtspServer", "1.0")
+from gi.repository import GLib, Gst, GstRtspServer
+Gst.init(None)
+server = GstRtspServer.RTSPServer.new()
+server.props.service = sys.argv[1]
+factory = GstRtspServer.RTSPMediaFactory.new()
+factory.set_launch(
+    f"( filesrc location={sys.argv[2]} ! qtdemux ! h264parse ! rtph264pay name=pay0 pt=96 config-interval=1 )"
+)
+server.get_mount_points().add_factory("/s", factory)
+server.attach(None)
+print("ready", flush=True)
+GLib.MainLoop().run()
+"""
+
+
+@contextmanager
+def served(clip: Path, port: int) -> Iterator[None]:
+    process = subprocess.Popen(
+        [sys.executable, "-c", SERVER, str(port), str(clip)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    try:
+        assert process.stdout is not None
+        if process.stdout.readline().strip() != "ready":
+            pytest.skip("GStreamer's RTSP server (gir1.2-gst-rtsp-server-1.0) is not installed")
+        yield
+    finally:
+        process.kill()
+        process.wait()
+
+
+@pytest.fixture
+def uri(tmp_path: Path) -> Iterator[str]:
+    """An RTSP stream of six seconds."""
+    clip, port = tmp_path / "clip.mp4", free_port()
+    make = Gst.parse_launch(
+        "videotestsrc num-buffers=60 ! video/x-raw,width=64,height=48,framerate=10/1 ! x264enc key-int-max=10 ! "
+        f"h264parse ! mp4mux ! filesink location={clip}"
+    )
+    with playing(make):
+        assert drain(make).ok
+    with served(clip, port):
+        yield f"rtsp://127.0.0.1:{port}/s"
+
+
+def test_a_late_pipeline_gets_the_end_of_a_recording(uri: str) -> None:
+    pipeline = Gst.parse_launch(
+        f"uridecodebin uri={uri} ! m.sink_0 nvstreammux name=m batch-size=1 width=64 height=48 live-source=true ! "
+        "fakesink name=out sync=false"
+    )
+    frames = 0
+
+    def slowly(batch: object, buffer: object) -> None:
+        nonlocal frames
+        frames += 1
+        time.sleep(0.17)
+
+    watch(pad_of(pipeline, "out:sink"), slowly)
+    with playing(pipeline):
+        assert drain(pipeline, 30).ok
+    assert frames >= 50
+
+
+def test_frames_carry_the_time_of_the_sender(uri: str) -> None:
+    pipeline = Gst.parse_launch(
+        f"uridecodebin name=source uri={uri} ! m.sink_0 nvstreammux name=m batch-size=1 width=64 height=48 "
+        "live-source=true attach-sys-ts=false ! fakesink name=out sync=false"
+    )
+    pyds.configure_source_for_ntp_sync(hash(pipeline.get_by_name("source")))
+    times: list[tuple[int, int]] = []
+    watch(
+        pad_of(pipeline, "out:sink"),
+        lambda batch, buffer: times.extend((f.ntp_timestamp, f.buf_pts) for f in batch.meta.frames),
+    )
+    with playing(pipeline):
+        assert drain(pipeline, 30).ok
+    known = [(ntp, pts) for ntp, pts in times if ntp]  # unknown until the first sender report
+    assert known and all(abs(ntp - time.time_ns()) < 60e9 for ntp, _ in known)
+    (first_ntp, first_pts), (last_ntp, last_pts) = known[0], known[-1]
+    assert last_ntp - first_ntp == pytest.approx(last_pts - first_pts, abs=20e6)
