@@ -15,7 +15,11 @@ log = logging.getLogger("millrace.elements")
 
 _CAPS = Gst.Caps.from_string(f"{nvcaps.nvmm_caps()}; {nvcaps.system_caps()}")
 _FORWARDED = ("sync", "async", "qos", "max-lateness")
-_WINDOW_SINKS = ("xvimagesink", "ximagesink", "waylandsink", "glimagesink")
+# environment variable that names a display -> sinks for it, the best first
+_WINDOW_SINKS = {
+    "WAYLAND_DISPLAY": ("waylandsink", "glimagesink"),
+    "DISPLAY": ("xvimagesink", "ximagesink", "glimagesink"),
+}
 
 
 class _DisplaySink(NvBin):
@@ -27,6 +31,7 @@ class _DisplaySink(NvBin):
         super().__init__()
         convert = self.make("nvvideoconvert")
         raw = self.make("capsfilter", caps=Gst.Caps.from_string("video/x-raw"))
+        self._why_unseen = ""
         self._sink = self._make_sink()
         convert.link(raw)
         if self._sink.get_factory().get_name() == "fakesink":
@@ -42,10 +47,22 @@ class _DisplaySink(NvBin):
         )
 
     def _make_sink(self) -> Gst.Element:
-        if os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"):
-            for name in _WINDOW_SINKS:
-                if Gst.ElementFactory.find(name) is not None:
-                    return self.make(name)
+        displays = {name: os.environ[name] for name in _WINDOW_SINKS if os.environ.get(name)}
+        for display in displays:
+            for name in _WINDOW_SINKS[display]:
+                sink = Gst.ElementFactory.make(name)
+                if sink is None:
+                    continue
+                opened = sink.set_state(Gst.State.READY) != Gst.StateChangeReturn.FAILURE
+                sink.set_state(Gst.State.NULL)
+                if opened:
+                    self.add(sink)
+                    return sink
+        if displays:
+            shown = ", ".join(f"{name}={value}" for name, value in displays.items())
+            self._why_unseen = f"no window can be opened ({shown}; apt-get install gstreamer1.0-x when that is missing)"
+        else:
+            self._why_unseen = "there is no display (DISPLAY is not set)"
         return self.make("fakesink")
 
     def property_changed(self, name: str, value: object) -> None:
@@ -55,10 +72,9 @@ class _DisplaySink(NvBin):
 
     def do_change_state(self, transition: Gst.StateChange) -> Gst.StateChangeReturn:
         """Say once that nothing will be seen."""
-        starts = transition == Gst.StateChange.NULL_TO_READY
-        if starts and self._sink.get_factory().get_name() == "fakesink" and not _DisplaySink._has_warned:
+        if transition == Gst.StateChange.NULL_TO_READY and self._why_unseen and not _DisplaySink._has_warned:
             _DisplaySink._has_warned = True
-            log.warning("%s: there is no display (DISPLAY is not set): frames are not shown", self.get_name())
+            log.warning("%s: %s: frames are not shown", self.get_name(), self._why_unseen)
         return Gst.Bin.do_change_state(self, transition)
 
 
