@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import gc
 import logging
 import re
-import resource
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,6 +17,8 @@ from millrace.infer.custom import DescribedClassification, custom_function, incl
 from millrace.infer.custom.elf import read_elf
 from millrace.infer.types import FrameResult
 from millrace.surface import HostSurface
+
+from .memory import FORGOTTEN, least_growth
 
 PYTHON = Path(__file__).resolve().parent / "parsers.py"
 KEYS = ["parse-bbox-func-name", "parse-classifier-func-name", "parse-segmentation-func-name"]
@@ -116,10 +116,6 @@ def direct(library: Path, kind: str, function: str, layers: dict[str, np.ndarray
     return call
 
 
-def resident() -> int:
-    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
-
-
 @pytest.mark.parametrize(
     ("kind", "function"),
     [
@@ -135,20 +131,8 @@ def test_nothing_leaks(library: Path, kind: str, function: str) -> None:
     layers = {name: array.get(kind, rows()) for name in names}
     call = direct(library, kind, function, layers, size=16)
     thresholds = np.full(3, 0.1, np.float32)
-    for _ in range(1000):
-        call(layers, thresholds)
-    grown = []
-    for _ in range(4):
-        gc.collect()
-        before = resident()
-        for _ in range(2_500):
-            call(layers, thresholds)
-        gc.collect()
-        grown.append(resident() - before)
-    print(f"{function}: {[size // 1024 for size in grown]} KiB more after 2,500 calls each")
-    # The smallest thing forgotten at every call, a list of two labels, would be 225 KiB each time; the process's other
-    # memory grows now and then, but not every time.
-    assert min(grown) < 1 << 16
+    # The smallest thing forgotten at every call, a list of two labels, would be 225 KiB each time.
+    assert least_growth(lambda: call(layers, thresholds), function) < FORGOTTEN
 
 
 def test_types_and_shapes(library: Path) -> None:
