@@ -8,7 +8,7 @@ from importlib.resources import files
 from typing import Any
 
 from . import _native
-from ._gst import GObject
+from ._gst import GObject, Gst
 
 _NUMBERS = {
     "int": GObject.TYPE_INT,
@@ -56,6 +56,8 @@ def properties_of(element: str) -> dict[str, tuple[Any, ...]]:
             head = (GObject.TYPE_STRING, name, blurb, spec["default"])
         elif kind == "enum":
             head = (_enum(spec), name, blurb, spec["default"])
+        elif kind == "structure":
+            head = (Gst.Structure, name, blurb)
         else:
             head = (GObject.TYPE_POINTER, name, blurb)
         result[name] = (*head, access)

@@ -3,24 +3,39 @@
 from __future__ import annotations
 
 import logging
-import threading
 import weakref
+from collections.abc import Callable
+from ctypes import c_uint32
+from typing import Any
 
-from . import _native
 from . import caps as nvcaps
-from ._gst import GLib, Gst
+from ._gst import GLib, GObject, Gst
 from .base import NvBin, make_element, post_error, post_warning
+from .fileloop import FileLoop
 from .properties import properties_of
-from .reconnect import Watchdog
+from .reconnect import Statistics, Watchdog
+from .recordinfo import UserData, natural_handler, session_pointer
+from .smartrecord import SmartRecord
 
 log = logging.getLogger("millrace.elements")
 
 _TCP = 4
+_RTSP = ("rtsp:", "rtsps:", "rtspt:", "rtspu:")
+_OF_DECODER = {"dec-skip-frames": "skip-frames", "drop-frame-interval": "drop-frame-interval"}  # also while playing
 _ANY_VIDEO = Gst.Caps.from_string(f"{nvcaps.nvmm_caps()}; {nvcaps.system_caps()}")
 
 
+def elements_of(top: Gst.Object, kind: str) -> list[Gst.Element]:
+    """The elements in a bin, at any depth, that the factory ``kind`` made."""
+    found: list[Gst.Element] = []
+    for child in top.children if isinstance(top, Gst.Bin) else ():
+        factory = child.get_factory()
+        found += [child] if factory is not None and factory.get_name() == kind else elements_of(child, kind)
+    return found
+
+
 class NvUriSrcBin(NvBin, Gst.Bin):
-    """uridecodebin with DeepStream's names, an RTSP source set up by its properties, and ``file-loop``."""
+    """uridecodebin with DeepStream's names, RTSP set up by properties, ``file-loop`` and smart record."""
 
     __gtype_name__ = "GstNvUriSrcBin"
     __gstmetadata__ = ("NvUriSrc Bin", "NvUriSrc Bin", "Decodes what a URI names to surfaces", "Millrace")
@@ -31,17 +46,25 @@ class NvUriSrcBin(NvBin, Gst.Bin):
         ),
     )
     __gproperties__ = properties_of("nvurisrcbin")
+    __gsignals__ = {
+        "start-sr": (
+            GObject.SignalFlags.RUN_LAST | GObject.SignalFlags.ACTION,
+            None,
+            (GObject.TYPE_POINTER, GObject.TYPE_UINT, GObject.TYPE_UINT, GObject.TYPE_POINTER),
+        ),
+        "stop-sr": (GObject.SignalFlags.RUN_LAST | GObject.SignalFlags.ACTION, None, (GObject.TYPE_UINT,)),
+        "sr-done": (GObject.SignalFlags.RUN_LAST, None, (GObject.TYPE_POINTER, GObject.TYPE_POINTER)),
+    }
 
     def __init__(self) -> None:
         super().__init__()
-        self._decode = self._make_decode()
+        self.user_data = UserData()
+        self._recorder: SmartRecord | None = None
+        self._statistics = Statistics()
         self._watchdog: Watchdog | None = None
+        self._decode = self._make_decode()
         self._again = False  # whether the URI was opened again
-        self._base = 0  # running time of the passes before this one, in nanoseconds
-        self._end = 0
-        self._loops = 0
-        self._seek = 0  # sequence number of the seek that starts the file over
-        self._passed: set[str] = set()  # pads whose pass of the file has ended
+        self._loop = FileLoop(self)
         self._failure = ""
 
     def _make_decode(self) -> Gst.Element:
@@ -59,6 +82,9 @@ class NvUriSrcBin(NvBin, Gst.Bin):
             self._decode.set_property("uri", value)
         elif name == "disable-audio":
             self._select_streams(self._decode)
+        elif name in _OF_DECODER:
+            for decoder in self._decoders():
+                decoder.set_property(_OF_DECODER[name], value)
 
     def do_change_state(self, transition: Gst.StateChange) -> Gst.StateChangeReturn:
         """Start anew."""
@@ -69,24 +95,76 @@ class NvUriSrcBin(NvBin, Gst.Bin):
                 post_error(self, f"{self.get_name()}: uri is not set; it names a file:///, rtsp:// or other source")
                 return Gst.StateChangeReturn.FAILURE
         elif transition == Gst.StateChange.READY_TO_PAUSED:
-            self._base = self._end = self._loops = self._seek = 0
-            self._passed.clear()
+            self._loop = FileLoop(self)
+            self._statistics = Statistics()
+            self._recorder = SmartRecord(self) if int(self.value("smart-record")) else None
             self._watch()
         elif transition == Gst.StateChange.PAUSED_TO_READY and self._watchdog is not None:
             self._watchdog.stop()
             self._watchdog = None
-        return Gst.Bin.do_change_state(self, transition)
+        result = Gst.Bin.do_change_state(self, transition)
+        if transition == Gst.StateChange.PAUSED_TO_READY and self._recorder is not None:
+            self._recorder.close()
+            self._recorder = None
+        return result
+
+    def do_get_property(self, pspec: GObject.ParamSpec) -> Any:
+        """What is known of the source now, besides the stored properties."""
+        if pspec.name == "smart-rec-status":
+            return self._recorder is not None and self._recorder.active
+        if pspec.name == "stats":
+            return self._stats()
+        return super().do_get_property(pspec)
+
+    # Smart record --------------------------------------------------------------------------------------------------
+
+    def emit(self, signal: str, *args: Any) -> Any:
+        """``start-sr`` takes natural Python values for its pointers: a ``ctypes.c_uint32()`` or None, and anything."""
+        if signal == "start-sr" and len(args) == 4:
+            args = (session_pointer(args[0]), args[1], args[2], self.user_data.pointer(args[3]))
+        return Gst.Bin.emit(self, signal, *args)
+
+    def connect(self, signal: str, handler: Callable[..., Any], *args: Any) -> int:
+        """Handlers of ``sr-done`` get a readable :class:`NvDsSRRecordingInfo` and the user data as it was given."""
+        if signal == "sr-done":
+            handler = natural_handler(handler)
+        return int(Gst.Bin.connect(self, signal, handler, *args))
+
+    def do_start_sr(self, session: Any, back: int, duration: int, user: Any) -> None:
+        """``start-sr``: record from ``back`` seconds ago until ``duration`` seconds from now."""
+        address = hash(user) if user is not None else 0
+        if self._recorder is None:
+            self.user_data.forget(address)
+            post_warning(
+                self,
+                f"{self.get_name()}: start-sr needs smart-record=1 or 2, set before the pipeline starts, and a "
+                "pipeline that runs",
+            )
+        elif not self._recorder.start(back, duration, address):
+            self.user_data.forget(address)
+        elif session is not None:
+            c_uint32.from_address(hash(session)).value = 0  # a source has one recording at a time
+
+    def do_stop_sr(self, session: int) -> None:
+        """``stop-sr``: end the recording now."""
+        if self._recorder is not None:
+            self._recorder.stop()
 
     def do_handle_message(self, message: Gst.Message) -> None:
         """An error from inside names the URI, once."""
         if self._again and message.type in (Gst.MessageType.ASYNC_START, Gst.MessageType.ASYNC_DONE):
             return  # a new connection's own state changes must not take this bin out of PLAYING
-        if message.type == Gst.MessageType.ERROR and message.src is not self:
+        if message.type == Gst.MessageType.WARNING and message.src is not self and self._watchdog is not None:
+            self._statistics.last_error = message.parse_warning()[0].message
+            self._watchdog.failed()  # rtspsrc calls a server that closed the connection a warning
+        elif message.type == Gst.MessageType.ERROR and message.src is not self:
             error, details = message.parse_error()
+            self._statistics.last_error = error.message
             if self._failure and error.matches(Gst.CoreError.quark(), Gst.CoreError.STATE_CHANGE):
                 return  # the consequence of the error before
             if self._watchdog is not None:
                 log.info("%s: %s: %s", self.get_name(), self.value("uri"), error.message)
+                self._watchdog.failed()
                 return  # the watchdog connects again
             reason = (details or "").rpartition("\n")[2].strip()
             text = f"{self.value('uri')}: {error.message}"
@@ -118,6 +196,8 @@ class NvUriSrcBin(NvBin, Gst.Bin):
         source.set_property("latency", self.value("latency"))
         source.set_property("drop-on-latency", bool(self.value("drop-on-latency")))
         source.set_property("udp-buffer-size", self.value("udp-buffer-size"))
+        if source.find_property("add-reference-timestamp-meta") is not None:  # GStreamer 1.22
+            source.set_property("add-reference-timestamp-meta", True)  # for attach-sys-ts=0 of the muxer
         if int(self.value("select-rtp-protocol")) == _TCP:
             source.set_property("protocols", _TCP)
 
@@ -151,11 +231,40 @@ class NvUriSrcBin(NvBin, Gst.Bin):
         """Hand decoding settings to the decoder."""
         self = decode.get_parent()
         factory = element.get_factory()
-        if self is None or factory is None or factory.get_name() != "nvv4l2decoder":
+        if self is None or factory is None:
+            return
+        if self._recorder is not None:
+            self._tap(factory, element)
+        if factory.get_name() != "nvv4l2decoder":
             return
         element.set_property("skip-frames", int(self.value("dec-skip-frames")))
         element.set_property("drop-frame-interval", self.value("drop-frame-interval"))
         element.set_property("low-latency-mode", bool(self.value("low-latency-mode")))
+
+    def _decoders(self) -> list[Gst.Element]:
+        """The decoders there are now."""
+        return elements_of(self._decode, "nvv4l2decoder")
+
+    def _tap(self, factory: Gst.ElementFactory, element: Gst.Element) -> None:
+        """Let the recorder see what reaches the decoders."""
+        if self._recorder is None:
+            return
+        name = factory.get_name()
+        if name == "nvv4l2decoder":
+            self._recorder.tap("video", element.get_static_pad("sink"))
+        elif "Decoder/Audio" in factory.get_metadata("klass"):
+            self._recorder.tap("audio", element.get_static_pad("sink"))
+        elif name in ("h264parse", "h265parse") and not str(self.value("uri")).startswith("file:"):
+            element.set_property("config-interval", -1)  # a recording may begin at any key frame
+
+    def rewind(self, seek: Gst.Event) -> bool:
+        """Seek in the file; false when it cannot."""
+        return bool(self._decode.send_event(seek))
+
+    def length(self) -> int:
+        """Duration of the file in nanoseconds, 0 when unknown."""
+        found, duration = self._decode.query_duration(Gst.Format.TIME)
+        return duration if found and duration > 0 else 0
 
     def _count(self, prefix: str) -> int:
         return sum(pad.get_name().startswith(prefix) for pad in self.srcpads)
@@ -168,9 +277,8 @@ class NvUriSrcBin(NvBin, Gst.Bin):
 
     def _add_probes(self, pad: Gst.Pad) -> None:
         if self.value("file-loop") and str(self.value("uri")).startswith("file:"):
-            events = Gst.PadProbeType.EVENT_DOWNSTREAM | Gst.PadProbeType.EVENT_FLUSH
-            pad.add_probe(events | Gst.PadProbeType.BUFFER, self._make_loop_probe())
-        if self._watchdog is not None:
+            self._loop.watch(pad)
+        if str(self.value("uri")).startswith(_RTSP):
             self._watch_data(pad)
 
     def _discard(self, pad: Gst.Pad) -> None:
@@ -186,7 +294,7 @@ class NvUriSrcBin(NvBin, Gst.Bin):
     def _watch(self) -> None:
         """With a reconnect interval, an RTSP source that falls silent is opened again."""
         interval = self.value("rtsp-reconnect-interval")
-        if not interval or not str(self.value("uri")).startswith(("rtsp:", "rtsps:", "rtspt:", "rtspu:")):
+        if not interval or not str(self.value("uri")).startswith(_RTSP):
             return
         owner = weakref.ref(self)  # the watchdog's thread must not keep the bin alive
 
@@ -204,6 +312,7 @@ class NvUriSrcBin(NvBin, Gst.Bin):
             if alive is not None:
                 alive._give_up()
 
+        self.set_property("async-handling", True)  # or the pipeline waits for a connection that was given up meanwhile
         first, attempts = self.value("init-rtsp-reconnect-interval"), self.value("rtsp-reconnect-attempts")
         self._watchdog = Watchdog(interval, first, attempts, connect, give_up, running)
         self._watchdog.start(f"{self.get_name()}:watch")
@@ -213,19 +322,15 @@ class NvUriSrcBin(NvBin, Gst.Bin):
         watchdog = self._watchdog
         if watchdog is None:
             return
-        most = watchdog.attempts
-        post_warning(
-            self,
-            f"{self.value('uri')}: no data for {watchdog.limit:g} s, connecting again (attempt {attempt}"
-            f"{f' of {most}' if most >= 0 else ''})",
-        )
+        self._statistics.attempt()
+        count = f"attempt {attempt} of {watchdog.attempts}" if watchdog.attempts >= 0 else f"attempt {attempt}"
+        post_warning(self, f"{self.value('uri')}: no data for {watchdog.limit:g} s, connecting again ({count})")
         self._again = True
         old = self._decode
-        old.set_locked_state(True)
         for ghost in self.srcpads:
             ghost.set_target(None)
+        self.remove(old)  # first: when the pipeline stops just now, it must not wait for this one's end
         old.set_state(Gst.State.NULL)
-        self.remove(old)
         self._decode = self._make_decode()
         self._decode.set_property("uri", self.value("uri"))
         self._decode.set_state(Gst.State.PAUSED)
@@ -236,6 +341,10 @@ class NvUriSrcBin(NvBin, Gst.Bin):
         watchdog = self._watchdog
         attempts = watchdog.attempts if watchdog is not None else 0
         text = f"{self.value('uri')}: no data after {attempts} attempts to connect again; giving up"
+        exceeded = (
+            f"attempt-exceeded, source-id=(uint){self.value('source-id') & 0xFFFFFFFF}, attempt_exceeded=(boolean)true"
+        )
+        self.post_message(Gst.Message.new_element(self, Gst.Structure.new_from_string(exceeded)))
         if not self.srcpads:
             post_error(self, text)
             return
@@ -252,14 +361,29 @@ class NvUriSrcBin(NvBin, Gst.Bin):
                 return bool(ghost.set_target(pad))
         return False
 
+    def _stats(self) -> Gst.Structure:
+        """The ``stats`` property."""
+        now = self._statistics
+        stats = Gst.Structure.new_from_string(
+            f"application/x-nvurisrcbin-stats, source-id=(int){self.value('source-id')}, frames=(guint64){now.frames}, "
+            f"attempts=(uint){now.attempts}, total-attempts=(uint){now.total_attempts}, "
+            f"reconnects=(uint){now.reconnects}, last-data-age=(guint64){now.age_ns()}"
+        )
+        stats.set_value("last-error", now.last_error)
+        return stats
+
     def _watch_data(self, pad: Gst.Pad) -> None:
         """Tell the watchdog of each frame; the end of a connection is not the end of the stream."""
         owner = weakref.ref(self)
 
         def probe(_pad: Gst.Pad, info: Gst.PadProbeInfo) -> Gst.PadProbeReturn:
             alive = owner()
-            watchdog = alive._watchdog if alive is not None else None
-            if alive is None or watchdog is None:
+            if alive is None:
+                return Gst.PadProbeReturn.OK
+            if info.type & Gst.PadProbeType.BUFFER:
+                alive._statistics.data()
+            watchdog = alive._watchdog
+            if watchdog is None:
                 return Gst.PadProbeReturn.OK
             if info.type & Gst.PadProbeType.BUFFER:
                 tried = watchdog.data()
@@ -273,71 +397,3 @@ class NvUriSrcBin(NvBin, Gst.Bin):
             return Gst.PadProbeReturn.OK
 
         pad.add_probe(Gst.PadProbeType.BUFFER | Gst.PadProbeType.EVENT_DOWNSTREAM, probe)
-
-    # Looping -------------------------------------------------------------------------------------------------------
-
-    def _make_loop_probe(self) -> object:
-        """A probe that turns the end of the file into a seek to its start, unseen downstream."""
-        owner = weakref.ref(self)  # a probe that held the bin would keep it alive
-
-        def probe(pad: Gst.Pad, info: Gst.PadProbeInfo) -> Gst.PadProbeReturn:
-            alive = owner()
-            if alive is None:
-                return Gst.PadProbeReturn.OK
-            if info.type & Gst.PadProbeType.BUFFER:
-                alive._shift(hash(info.get_buffer()))
-                return Gst.PadProbeReturn.OK
-            return alive._loop_event(pad, info.get_event())
-
-        return probe
-
-    def _shift(self, address: int) -> None:
-        """Let timestamps go on from the end of the pass before."""
-        fields = _native.buffer_fields(address)
-        if fields.pts != _native.CLOCK_TIME_NONE:
-            fields.pts += self._base
-
-    def _loop_event(self, pad: Gst.Pad, event: Gst.Event) -> Gst.PadProbeReturn:
-        if event.type == Gst.EventType.EOS:
-            self._passed.add(pad.get_name())
-            if len(self._passed) >= sum(ghost.get_target() is not None for ghost in self.srcpads):
-                self._passed.clear()  # all streams of the file have come to its end
-                threading.Thread(target=self._rewind, name=f"{self.get_name()}:loop", daemon=True).start()
-            return Gst.PadProbeReturn.DROP
-        if event.type in (Gst.EventType.FLUSH_START, Gst.EventType.FLUSH_STOP):
-            if self._seek and event.get_seqnum() == self._seek:
-                return Gst.PadProbeReturn.DROP
-            self._base = self._loops = 0  # the application's own seek: running time starts again
-            self._passed.clear()
-            return Gst.PadProbeReturn.OK
-        if event.type != Gst.EventType.SEGMENT:
-            return Gst.PadProbeReturn.OK
-        if not self._loops:
-            self._note_end(event)
-            return Gst.PadProbeReturn.OK
-        segment = Gst.Segment()
-        event.copy_segment(segment)
-        if segment.base == self._base:
-            return Gst.PadProbeReturn.OK  # the replacement, on its way through this probe
-        segment.base = self._base
-        segment.start += self._base
-        if segment.stop != Gst.CLOCK_TIME_NONE:
-            segment.stop += self._base
-        pad.push_event(Gst.Event.new_segment(segment))
-        return Gst.PadProbeReturn.DROP
-
-    def _note_end(self, event: Gst.Event) -> None:
-        segment = Gst.Segment()
-        event.copy_segment(segment)
-        self._end = segment.stop if segment.stop != Gst.CLOCK_TIME_NONE else 0
-
-    def _rewind(self) -> None:
-        """Seek to the start; running time goes on from the end of this pass."""
-        found, duration = self._decode.query_duration(Gst.Format.TIME)
-        self._base += duration if found and duration > 0 else self._end
-        self._loops += 1
-        flags = Gst.SeekFlags.FLUSH | Gst.SeekFlags.KEY_UNIT
-        seek = Gst.Event.new_seek(1.0, Gst.Format.TIME, flags, Gst.SeekType.SET, 0, Gst.SeekType.NONE, 0)
-        self._seek = seek.get_seqnum()
-        if not self._decode.send_event(seek) and self.target_state >= Gst.State.PAUSED:
-            post_error(self, f"{self.get_name()}: {self.value('uri')} cannot seek, so file-loop cannot start it over")
