@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -295,3 +296,34 @@ def wait_for(condition: Any, seconds: float = 5.0) -> None:
     while not condition():
         assert time.monotonic() < deadline, "waited in vain"
         time.sleep(0.01)
+
+
+def test_a_file_added_while_others_play_counts_from_then_on() -> None:
+    pipeline = Gst.parse_launch(
+        "videotestsrc is-live=true ! video/x-raw,format=NV12,width=64,height=48,framerate=25/1 ! nvvideoconvert ! "
+        f"capsfilter caps={NVMM} ! m.sink_0 nvstreammux name=m batch-size=2 width=64 height=48 "
+        "batched-push-timeout=100000 ! fakesink name=out sync=true"
+    )
+    batches: list[tuple[int, dict[int, int]]] = []
+    watch(
+        pad_of(pipeline, "out:sink"),
+        lambda batch, buffer: batches.append((buffer.pts, {f.pad_index: f.buf_pts for f in batch.meta.frames})),
+    )
+
+    def wait_for(condition: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + 10
+        while not condition():
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+
+    with playing(pipeline):
+        wait_for(lambda: len(batches) > 20)
+        late = Gst.parse_bin_from_description(numbered(1000), True)
+        pipeline.add(late)
+        late.get_static_pad("src").link(pipeline.get_by_name("m").request_pad_simple("sink_1"))
+        late.sync_state_with_parent()
+        wait_for(lambda: sum(1 in frames for _, frames in batches) > 20)
+    times = [pts for pts, _ in batches]
+    assert times == sorted(times) and len(set(times)) > len(times) - 5  # time goes on with the batches
+    own = [frames[1] for _, frames in batches if 1 in frames]
+    assert own[0] == 0 and own == sorted(own)  # the source's own time stays

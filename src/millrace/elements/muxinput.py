@@ -16,9 +16,17 @@ GIVES_PADS_AWAY = any(
 )
 
 
+LATE_NS = 1_000_000_000  # with sync-inputs, sources less apart than this are waited for, not shifted
+
+
 @dataclass
 class Input:
-    """What the muxer knows of one sink pad."""
+    """What the muxer knows of one sink pad.
+
+    Attributes:
+        begins: whether the next frame is the first one of a stream.
+        offset: nanoseconds that the stream's running time is shifted by.
+    """
 
     index: int
     pad: Gst.Pad
@@ -26,6 +34,25 @@ class Input:
     caps: nvcaps.VideoCaps | None = None
     announced: bool = False
     flushes_all: bool = False
+    begins: bool = True
+    offset: int = 0
+
+    def shifted(self, running_time: int, output: int, sync: bool) -> int:
+        """The running time of a frame in the muxer's output.
+
+        A stream that begins while the others play, as a file that was added, counts from now on: else all would run
+        through what it is behind, and the output would stand still.
+
+        Args:
+            running_time: of the frame, in nanoseconds.
+            output: time of the last batch, -1 before the first.
+            sync: whether frames of one time are to meet in a batch.
+        """
+        if self.begins:
+            self.begins = False
+            behind = output - running_time
+            self.offset = behind if behind > (LATE_NS if sync else 0) else 0
+        return running_time + self.offset
 
 
 def fit(surface: Surface, width: int, height: int, method: str, padding: bool) -> Surface:

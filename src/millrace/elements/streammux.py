@@ -160,7 +160,7 @@ class NvStreamMux(NvElement, Gst.Element):
         self._flow = _native.FLOW_OK
         self._last_pts = -1
         for source in self._inputs.values():
-            source.announced = False
+            source.announced, source.begins = False, True
         self._worker = threading.Thread(target=self._run, name=f"{self.get_name()}:src", daemon=True)
         self._worker.start()
 
@@ -177,6 +177,7 @@ class NvStreamMux(NvElement, Gst.Element):
         elif kind == Gst.EventType.SEGMENT:
             event.copy_segment(source.segment)
         elif kind == Gst.EventType.STREAM_START:
+            source.begins = True
             self._batcher.resume(source.index)
         elif kind == Gst.EventType.EOS:
             self._batcher.end(source.index)
@@ -203,6 +204,7 @@ class NvStreamMux(NvElement, Gst.Element):
     def _flush_source(self, source: Input, flushing: bool) -> None:
         """One source drops its frames; downstream is flushed only when there is no other source to disturb."""
         self._batcher.flush(source.index, flushing)
+        source.begins = True
         if flushing and not self._flushing and len(self._inputs) == 1:
             source.flushes_all = True
             self._flush(True)
@@ -276,7 +278,7 @@ class NvStreamMux(NvElement, Gst.Element):
             frame = Frame(
                 surface=self._scale(surface),
                 pts=fields.pts,
-                running_time=running,
+                running_time=source.shifted(running, self._last_pts, self._batcher.sync),
                 duration=fields.duration,
                 ntp=time.time_ns() if self.value("attach-sys-ts") else _native.camera_time(address),
                 source_size=size,
@@ -308,7 +310,7 @@ class NvStreamMux(NvElement, Gst.Element):
                     continue  # formed before a flush
                 try:
                     flow = self._give(turn)
-                except Exception as error:
+                except BaseException as error:  # whatever it is, this thread must not end in silence
                     post_error(self, error)
                     flow = _native.FLOW_ERROR
             # while downstream flushes, batches are lost and the next one may pass again
