@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import threading
 import time
 from collections import Counter
@@ -15,6 +13,7 @@ from gi.repository import Gst
 import pyds
 from millrace.elements._native import event_type
 
+from ..rtsp import live, rtsp_server
 from .conftest import probe, source, wait, walk
 
 PAD_ADDED, PAD_DELETED = 400, 401
@@ -155,41 +154,12 @@ def test_each_source_out_on_its_own_with_metadata() -> None:
     assert seen == {0: ["object of 0"] * 4, 1: ["object of 1"] * 4}
 
 
-SERVER = """
-import gi
-gi.require_version("Gst", "1.0")
-gi.require_version("GstRtspServer", "1.0")
-from gi.repository import GLib, Gst, GstRtspServer
-Gst.init(None)
-server = GstRtspServer.RTSPServer.new()
-server.props.service = "0"
-for index in range(4):
-    factory = GstRtspServer.RTSPMediaFactory.new()
-    factory.set_launch(
-        "( videotestsrc is-live=true num-buffers=40 ! video/x-raw,width=64,height=48,framerate=20/1 ! "
-        "x264enc tune=zerolatency speed-preset=ultrafast key-int-max=5 ! rtph264pay name=pay0 config-interval=-1 )"
-    )
-    server.get_mount_points().add_factory(f"/{index}", factory)
-server.attach(None)
-print(server.get_bound_port(), flush=True)
-GLib.MainLoop().run()
-"""
-
-
 @pytest.mark.parametrize("how", ["to its end", "in its midst"])
 def test_four_rtsp_streams_stop(how: str) -> None:
     """Four streams, batched and tiled: the end of all is the end of the pipeline, and stopping takes no time."""
-    server = subprocess.Popen(
-        [sys.executable, "-c", SERVER], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-    )
-    assert server.stdout is not None
-    try:
-        port = server.stdout.readline().strip()
-        if not port:
-            pytest.skip("GStreamer's RTSP server (gir1.2-gst-rtsp-server-1.0) is not installed")
+    with rtsp_server(live(frames=40), count=4) as uris:
         sources = " ".join(
-            f"nvurisrcbin uri=rtsp://127.0.0.1:{port}/{index} select-rtp-protocol=4 ! queue ! m.sink_{index}"
-            for index in range(4)
+            f"nvurisrcbin uri={uri} select-rtp-protocol=4 ! queue ! m.sink_{index}" for index, uri in enumerate(uris)
         )
         pipeline = Gst.parse_launch(
             "nvstreammux name=m batch-size=4 width=64 height=48 batched-push-timeout=40000 live-source=1 ! "
@@ -208,7 +178,3 @@ def test_four_rtsp_streams_stop(how: str) -> None:
         stop.start()
         stop.join(10)
         assert not stop.is_alive()
-    finally:
-        server.kill()
-        server.wait()
-        server.stdout.close()

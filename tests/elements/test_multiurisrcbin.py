@@ -14,8 +14,9 @@ from typing import Any
 
 import pytest
 
+from ..rtsp import free_port, live, rtsp_server
 from .pipelines import Gst, drain, pad_of, play, playing, watch
-from .test_reconnect import free_port, server, until
+from .test_reconnect import until
 
 
 @pytest.fixture(scope="module")
@@ -266,6 +267,10 @@ def test_settings_by_rest(long_clip: Path) -> None:
         assert player.pipeline.get_by_name("s").get_property("batched-push-timeout") == 1000
         assert setting("osd/process-mode", stream_id="0", process_mode=0) == (200, "PROCESS_MODE_UPDATE_SUCCESS")
         assert player.pipeline.get_by_name("osd").get_property("process-mode") == 0
+        assert setting("infer/set-interval", stream_id="0", interval=4) == (
+            500,
+            "INFER_INTERVAL_UPDATE_FAIL, the pipeline has no nvinfer",
+        )
         code, reason = setting("roi/update", stream_id="0")
         assert code == 501 and reason == "ROI_UPDATE_FAIL, there is no nvdspreprocess"
         assert setting("app/quit", app_quit=True) == (200, "QUIT_SUCCESS")
@@ -358,8 +363,8 @@ def test_the_bin_and_its_threads_go_away(clip: Path) -> None:
 def test_rtsp_sources(clip: Path) -> None:
     """One from the list, one by REST; when the server dies both leave after their attempts, and the file has played."""
     port = free_port()
-    uri = f"rtsp://127.0.0.1:{port}/s"
-    with server(port):
+    uri = f"rtsp://127.0.0.1:{port}/s0"
+    with rtsp_server(live(), port):
         player = Player(
             f"uri-list={uri} sensor-id-list=a live-source=true drop-pipeline-eos=true select-rtp-protocol=4 latency=50 "
             "rtsp-reconnect-interval=1 rtsp-reconnect-attempts=1"

@@ -2,60 +2,14 @@
 
 from __future__ import annotations
 
-import socket
-import subprocess
-import sys
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
-
-import pytest
 
 from millrace.elements.reconnect import Watchdog
 
+from ..rtsp import free_port, live, rtsp_server
 from .pipelines import Gst, drain, pad_of, playing, watch
-
-SERVER = """
-import sys, gi
-gi.require_version("Gst", "1.0")
-gi.require_version("GstRtspServer", "1.0")
-from gi.repository import GLib, Gst, GstRtspServer
-Gst.init(None)
-server = GstRtspServer.RTSPServer.new()
-server.props.service = sys.argv[1]
-factory = GstRtspServer.RTSPMediaFactory.new()
-factory.set_launch(
-    "( videotestsrc is-live=true ! video/x-raw,width=64,height=48,framerate=20/1 ! "
-    "x264enc tune=zerolatency speed-preset=ultrafast key-int-max=5 ! rtph264pay name=pay0 pt=96 config-interval=-1 )"
-)
-server.get_mount_points().add_factory("/s", factory)
-server.attach(None)
-print("ready", flush=True)
-GLib.MainLoop().run()
-"""
-
-
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
-
-
-@contextmanager
-def server(port: int) -> Iterator[None]:
-    process = subprocess.Popen(
-        [sys.executable, "-c", SERVER, str(port)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-    )
-    try:
-        assert process.stdout is not None
-        if process.stdout.readline().strip() != "ready":
-            pytest.skip("GStreamer's RTSP server (gir1.2-gst-rtsp-server-1.0) is not installed")
-        yield
-    finally:
-        process.kill()
-        process.wait()
 
 
 def until(condition: Any, seconds: float = 15.0) -> bool:
@@ -69,7 +23,7 @@ def until(condition: Any, seconds: float = 15.0) -> bool:
 
 def pipeline_of(port: int, more: str) -> tuple[Gst.Pipeline, list[int]]:
     pipeline = Gst.parse_launch(
-        f"nvurisrcbin uri=rtsp://127.0.0.1:{port}/s select-rtp-protocol=4 latency=50 {more} ! m.sink_0 "
+        f"nvurisrcbin uri=rtsp://127.0.0.1:{port}/s0 select-rtp-protocol=4 latency=50 {more} ! m.sink_0 "
         "nvstreammux name=m batch-size=1 width=64 height=48 live-source=true ! fakesink name=out sync=false"
     )
     frames: list[int] = []
@@ -81,12 +35,12 @@ def test_frames_go_on_after_the_server_came_back() -> None:
     port = free_port()
     pipeline, frames = pipeline_of(port, "rtsp-reconnect-interval=1")
     with playing(pipeline):
-        with server(port):
+        with rtsp_server(live(), port):
             # the server was not there yet when the pipeline began
             assert until(lambda: len(frames) > 5), drain(pipeline, 0.1)
         count = len(frames)
         time.sleep(1.5)
-        with server(port):
+        with rtsp_server(live(), port):
             assert until(lambda: len(frames) > count + 10), drain(pipeline, 0.1)
         outcome = drain(pipeline, 0.1)
     assert frames == list(range(len(frames)))
@@ -112,7 +66,7 @@ def test_statistics_tell_of_the_interruption() -> None:
         "last-data-age": Gst.CLOCK_TIME_NONE,
     }  # fmt: skip
     with playing(pipeline):
-        with server(port):
+        with rtsp_server(live(), port):
             assert until(lambda: len(frames) > 5), drain(pipeline, 0.1)
             first = stats(pipeline)
             assert first["frames"] > 5 and first["attempts"] == 0 and first["last-data-age"] < Gst.SECOND
@@ -120,7 +74,7 @@ def test_statistics_tell_of_the_interruption() -> None:
         down = stats(pipeline)
         assert down["last-data-age"] > Gst.SECOND and down["last-error"], down
         count = len(frames)
-        with server(port):
+        with rtsp_server(live(), port):
             assert until(lambda: len(frames) > count + 5), drain(pipeline, 0.1)
             up = stats(pipeline)
     assert up["attempts"] == 0 and up["reconnects"] == first["reconnects"] + 1
@@ -133,7 +87,7 @@ def test_zero_attempts_are_as_many_as_it_takes() -> None:
     pipeline, frames = pipeline_of(port, "rtsp-reconnect-interval=1 rtsp-reconnect-attempts=0")
     with playing(pipeline):
         time.sleep(2.5)
-        with server(port):
+        with rtsp_server(live(), port):
             assert until(lambda: len(frames) > 5), drain(pipeline, 0.1)
 
 
@@ -142,24 +96,24 @@ def test_after_an_error_the_first_interval_counts() -> None:
     port = free_port()
     pipeline, frames = pipeline_of(port, "rtsp-reconnect-interval=60 init-rtsp-reconnect-interval=1")
     with playing(pipeline):
-        with server(port):
+        with rtsp_server(live(), port):
             assert until(lambda: len(frames) > 5), drain(pipeline, 0.1)
         count = len(frames)
-        with server(port):
+        with rtsp_server(live(), port):
             assert until(lambda: len(frames) > count + 5), drain(pipeline, 0.1)
 
 
 def test_no_more_attempts_end_the_source() -> None:
     port = free_port()
     pipeline, frames = pipeline_of(port, "rtsp-reconnect-interval=1 rtsp-reconnect-attempts=1")
-    with server(port):
+    with rtsp_server(live(), port):
         pipeline.set_state(Gst.State.PLAYING)
         began = until(lambda: len(frames) > 3)
     outcome = drain(pipeline, 15)
     pipeline.set_state(Gst.State.NULL)
     assert began and outcome.ok, outcome
     assert "attempt-exceeded" in [name for name, _ in outcome.elements]
-    uri = f"rtsp://127.0.0.1:{port}/s"
+    uri = f"rtsp://127.0.0.1:{port}/s0"
     assert [text for text in outcome.warnings if text.startswith(uri)] == [
         f"{uri}: no data for 1 s, connecting again (attempt 1 of 1)",
         f"{uri}: no data after 1 attempts to connect again; giving up",
@@ -172,7 +126,7 @@ def test_a_server_that_never_was_there_is_an_error() -> None:
     pipeline, _ = pipeline_of(port, more)
     with playing(pipeline):
         outcome = drain(pipeline, 15)
-    assert outcome.errors == [f"rtsp://127.0.0.1:{port}/s: no data after 1 attempts to connect again; giving up"], (
+    assert outcome.errors == [f"rtsp://127.0.0.1:{port}/s0: no data after 1 attempts to connect again; giving up"], (
         outcome
     )
 
@@ -210,7 +164,7 @@ def test_an_attempt_does_not_hold_up_a_pipeline_that_stops() -> None:
         return Gst.PadProbeReturn.OK
 
     pad_of(pipeline, "out:sink").add_probe(Gst.PadProbeType.BUFFER, hold)
-    with server(port), playing(pipeline):
+    with rtsp_server(live(), port), playing(pipeline):
         assert until(lambda: len(frames) > 3), drain(pipeline, 0.1)
         before = stats(pipeline)["total-attempts"]
         go_on.clear()

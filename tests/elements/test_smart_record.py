@@ -7,8 +7,6 @@ import gc
 import os
 import re
 import resource
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -20,55 +18,32 @@ import pytest
 
 from millrace.elements.recordcache import SECOND, Encoded, RecordCache, Timeline
 
+from ..rtsp import free_port, rtsp_server
 from .pipelines import Gst, drain, pad_of, play, playing, watch
-from .test_reconnect import free_port, until
+from .test_reconnect import until
 
 RATE = 20
-
-SERVER = """
-import sys, gi
-gi.require_version("Gst", "1.0")
-gi.require_version("GstRtspServer", "1.0")
-from gi.repository import GLib, Gst, GstRtspServer
-Gst.init(None)
-server = GstRtspServer.RTSPServer.new()
-server.props.service = sys.argv[1]
-encoder, payloader = {
+CODECS = {
     "h264": ("x264enc tune=zerolatency speed-preset=ultrafast key-int-max=10", "rtph264pay config-interval=0"),
     "h264b": ("x264enc speed-preset=ultrafast key-int-max=10 bframes=2", "rtph264pay config-interval=0"),
     "h265": ("x265enc tune=zerolatency speed-preset=ultrafast key-int-max=10", "rtph265pay config-interval=0"),
-}[sys.argv[2]]
-factory = GstRtspServer.RTSPMediaFactory.new()
-factory.set_launch(
-    "( videotestsrc is-live=true ! video/x-raw,format=I420,width=64,height=48,framerate=20/1 ! "
-    f"{encoder} ! {payloader} name=pay0 pt=96 "
-    "audiotestsrc is-live=true ! audio/x-raw,rate=44100,channels=1 ! avenc_aac ! rtpmp4gpay name=pay1 pt=97 )"
-)
-server.get_mount_points().add_factory("/s", factory)
-server.attach(None)
-print("ready", flush=True)
-GLib.MainLoop().run()
-"""
+}
 
 
 @contextmanager
-def server(port: int, codec: str = "h264") -> Iterator[str]:
-    process = subprocess.Popen(
-        [sys.executable, "-c", SERVER, str(port), codec], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+def server(port: int = 0, codec: str = "h264") -> Iterator[str]:
+    encoder, payloader = CODECS[codec]
+    launch = (
+        "( videotestsrc is-live=true ! video/x-raw,format=I420,width=64,height=48,framerate=20/1 ! "
+        f"{encoder} ! {payloader} name=pay0 pt=96 "
+        "audiotestsrc is-live=true ! audio/x-raw,rate=44100,channels=1 ! avenc_aac ! rtpmp4gpay name=pay1 pt=97 )"
     )
-    try:
-        assert process.stdout is not None
-        if process.stdout.readline().strip() != "ready":
-            pytest.skip("GStreamer's RTSP server (gir1.2-gst-rtsp-server-1.0) is not installed")
-        yield f"rtsp://127.0.0.1:{port}/s"
-    finally:
-        process.kill()
-        process.wait()
-
+    with rtsp_server(launch, port) as (uri,):
+        yield uri
 
 @pytest.fixture(scope="module")
 def rtsp() -> Iterator[str]:
-    with server(free_port()) as uri:
+    with server() as uri:
         yield uri
 
 
@@ -179,7 +154,7 @@ def test_stop_ends_it_and_the_next_one_follows(rtsp: str, tmp_path: Path) -> Non
 @pytest.mark.parametrize("codec", ["h265", "h264b"])
 def test_other_streams(tmp_path: Path, codec: str) -> None:
     """H.265, and H.264 with B-frames, whose decoding times RTSP does not carry."""
-    with server(free_port(), codec) as uri:
+    with server(codec=codec) as uri:
         player = Player(uri, tmp_path, "smart-rec-cache=5")
         with playing(player.pipeline):
             player.wait_frames(2 * RATE)
@@ -222,7 +197,7 @@ def test_a_pipeline_that_stops_completes_its_file(rtsp: str, tmp_path: Path) -> 
 
 def test_reconnection_within_a_recording(tmp_path: Path) -> None:
     port = free_port()
-    player = Player(f"rtsp://127.0.0.1:{port}/s", tmp_path, "smart-rec-cache=5 rtsp-reconnect-interval=1")
+    player = Player(f"rtsp://127.0.0.1:{port}/s0", tmp_path, "smart-rec-cache=5 rtsp-reconnect-interval=1")
     with playing(player.pipeline):
         with server(port):
             player.wait_frames(RATE)
@@ -238,7 +213,7 @@ def test_reconnection_within_a_recording(tmp_path: Path) -> None:
 
 def test_a_source_that_dies_does_not_hold_the_file_open(tmp_path: Path) -> None:
     port = free_port()
-    player = Player(f"rtsp://127.0.0.1:{port}/s", tmp_path, "smart-rec-cache=5 rtsp-reconnect-interval=60")
+    player = Player(f"rtsp://127.0.0.1:{port}/s0", tmp_path, "smart-rec-cache=5 rtsp-reconnect-interval=60")
     with server(port):
         player.pipeline.set_state(Gst.State.PLAYING)
         player.wait_frames(RATE)

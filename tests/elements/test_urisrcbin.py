@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from ..rtsp import live, rtsp_server
 from .pipelines import NVMM, Gst, drain, pad_of, play, playing, watch, watch_events
 
 FRAMES = 15
@@ -145,38 +145,10 @@ def test_no_uri_is_one_clear_error() -> None:
     assert len(outcome.errors) == 1 and "uri is not set" in outcome.errors[0], outcome
 
 
-SERVER = """
-import sys, gi
-gi.require_version("Gst", "1.0"); gi.require_version("GstRtspServer", "1.0")
-from gi.repository import Gst, GstRtspServer, GLib
-Gst.init(None)
-server = GstRtspServer.RTSPServer()
-server.set_service("0")
-factory = GstRtspServer.RTSPMediaFactory()
-factory.set_launch("( videotestsrc is-live=true ! video/x-raw,width=96,height=64,framerate=25/1 ! "
-                   "x264enc tune=zerolatency key-int-max=10 ! rtph264pay name=pay0 config-interval=1 )")
-factory.set_shared(True)
-server.get_mount_points().add_factory("/test", factory)
-server.attach(None)
-print(server.get_bound_port(), flush=True)
-GLib.MainLoop().run()
-"""
-
-
 @pytest.fixture(scope="module")
 def rtsp() -> Iterator[str]:
-    import subprocess
-
-    server = subprocess.Popen([sys.executable, "-c", SERVER], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    assert server.stdout is not None and server.stderr is not None
-    port = server.stdout.readline().strip()
-    if not port:
-        pytest.skip(f"no RTSP server: {server.stderr.read()[-200:]}")
-    yield f"rtsp://127.0.0.1:{port}/test"
-    server.kill()
-    server.wait()
-    server.stdout.close()
-    server.stderr.close()
+    with rtsp_server(live("width=96,height=64", "key-int-max=10"), shared=True) as (uri,):
+        yield uri
 
 
 @pytest.mark.parametrize("settings", ["", "select-rtp-protocol=4", "latency=50 drop-on-latency=false"])

@@ -12,10 +12,12 @@ import shutil
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
 
 import pytest
 
-from .running import Apps, Streams
+from ..rtsp import recording, rtsp_server
+from .running import Apps
 
 TABLE: list[tuple[str, str, str]] = []
 
@@ -53,7 +55,7 @@ def rtsp_out(apps: Apps) -> None:
 
 
 @pytest.fixture(scope="session")
-def cameras(apps: Apps, tmp_path_factory: pytest.TempPathFactory) -> Streams:
+def cameras(apps: Apps, tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[str]]:
     """Four RTSP streams of the sample street, ten frames a second each."""
     clip = tmp_path_factory.mktemp("camera") / "street.mp4"
     description = (
@@ -62,5 +64,5 @@ def cameras(apps: Apps, tmp_path_factory: pytest.TempPathFactory) -> Streams:
         f"filesink location={clip}"
     )
     subprocess.run(["gst-launch-1.0", "-q", *description.split()], check=True, timeout=120)
-    with Streams(clip, 4) as streams:
-        yield streams
+    with rtsp_server(recording(clip), count=4) as uris:
+        yield uris

@@ -22,25 +22,6 @@ VEHICLE, PERSON = 0, 2
 COUNTS = re.compile(r"Frame Number= ?(\d+) Number of Objects= ?(\d+) Vehicle_count= ?(\d+) Person_count= ?(\d+)")
 ALARM = re.compile(r"CRITICAL|GStreamer-WARNING|GLib-\w*-WARNING|Traceback|Segmentation")
 
-SERVER = """
-import sys, gi
-gi.require_version("Gst", "1.0")
-gi.require_version("GstRtspServer", "1.0")
-from gi.repository import GLib, Gst, GstRtspServer
-Gst.init(None)
-server = GstRtspServer.RTSPServer.new()
-server.props.service = sys.argv[1]
-for n in range(int(sys.argv[3])):
-    factory = GstRtspServer.RTSPMediaFactory.new()
-    factory.set_launch(
-        f"( filesrc location={sys.argv[2]} ! qtdemux ! h264parse ! rtph264pay name=pay0 pt=96 config-interval=1 )"
-    )
-    server.get_mount_points().add_factory(f"/s{n}", factory)
-server.attach(None)
-print("ready", flush=True)
-GLib.MainLoop().run()
-"""
-
 RECORDER = (
     "rtspsrc location=rtsp://127.0.0.1:{port}/ds-test protocols=udp latency=200 ! rtp{codec}depay ! decodebin ! "
     "videoconvert ! pngenc ! multifilesink location={folder}/out%04d.png"
@@ -177,23 +158,3 @@ def _record(process: subprocess.Popen[Any], port: int, codec: str, folder: Path)
     return subprocess.Popen(
         ["gst-launch-1.0", "-q", *description.split()], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
-
-
-class Streams:
-    """An RTSP server of its own process; every client gets the clip from its beginning, once."""
-
-    def __init__(self, clip: Path, count: int) -> None:
-        with socket.socket() as one:
-            one.bind(("127.0.0.1", 0))
-            self.port = int(one.getsockname()[1])
-        self._command = [sys.executable, "-c", SERVER, str(self.port), str(clip), str(count)]
-        self.uris = [f"rtsp://127.0.0.1:{self.port}/s{n}" for n in range(count)]
-
-    def __enter__(self) -> Streams:
-        self._process = subprocess.Popen(self._command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-        assert self._process.stdout is not None and self._process.stdout.readline().strip() == "ready"
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._process.kill()
-        self._process.wait()

@@ -10,7 +10,7 @@ from pathlib import Path
 import cv2
 import pytest
 
-from .running import Apps, Counts, Streams
+from .running import Apps, Counts
 
 pytestmark = [pytest.mark.gst, pytest.mark.slow]
 
@@ -42,9 +42,9 @@ def test_deepstream_test1_rtsp_out(apps: Apps, rtsp_out: None, tmp_path: Path) -
 
 @pytest.mark.parametrize("more", [(), ("--rtsp-ts",)], ids=["", "rtsp-ts"])
 def test_deepstream_rtsp_in_rtsp_out(
-    apps: Apps, cameras: Streams, rtsp_out: None, tmp_path: Path, more: tuple[str, ...]
+    apps: Apps, cameras: list[str], rtsp_out: None, tmp_path: Path, more: tuple[str, ...]
 ) -> None:
-    args = ("deepstream_test1_rtsp_in_rtsp_out.py", "-i", *cameras.uris[:2], "-g", "nvinfer", *more)
+    args = ("deepstream_test1_rtsp_in_rtsp_out.py", "-i", *cameras[:2], "-g", "nvinfer", *more)
     done = apps.run("apps/deepstream-rtsp-in-rtsp-out", *args, record=(8554, "h264", tmp_path))
     frames = [int(n) for n in re.findall(r"Frame Number= (\d+)", done.out)]
     apps.note(
@@ -80,8 +80,8 @@ def test_deepstream_test3_files(apps: Apps, number: int) -> None:
 
 
 @pytest.mark.parametrize("number", [1, 4])
-def test_deepstream_test3_rtsp(apps: Apps, cameras: Streams, number: int) -> None:
-    args = ("deepstream_test_3.py", "-i", *cameras.uris[:number], "--no-display")
+def test_deepstream_test3_rtsp(apps: Apps, cameras: list[str], number: int) -> None:
+    args = ("deepstream_test_3.py", "-i", *cameras[:number], "--no-display")
     done = apps.run("apps/deepstream-test3", *args)
     counts = Counts.of(done.out).compare(apps.streams / "sample_qHD.mp4", every=3)
     apps.note(f"deepstream-test3, {number} RTSP", args, f"exit 0 in {done.seconds:.0f} s; {counts}")
