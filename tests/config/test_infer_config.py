@@ -122,12 +122,10 @@ class-attrs-1:
     ("text", "message"),
     [
         ("[property]\n\nonx-file=a", ":3: unknown key onx-file in [property]; did you mean onnx-file?"),
-        ("[property]\nnetwork_mode=1", ":2: unknown key network_mode in [property]; did you mean network-mode?"),
-        ("[property]\nqqqq=1", ":2: unknown key qqqq in [property]; it is not one of nvinfer's keys, remove it"),
+        ("[property]\nnet-work-mode=1", ":2: unknown key net-work-mode in [property]; did you mean network-mode?"),
         ("[property]\nbatch-size=0", ":2: batch-size=0: it must be an integer, at least 1, at most 1024"),
         ("[property]\nnetwork-mode=7", ":2: network-mode=7: it must be 0 (fp32) or 1 (int8) or 2 (fp16) or 3 (best)"),
         ("[property]\ninterval=two", ":2: interval=two: it must be an integer, at least 0"),
-        ("[property]\neps=1", ":2: unknown key eps in [property]"),
         ("[property]\nnet-scale-factor=1.5 # a comment", "greater than 0; a comment needs a line of its own"),
         ("[property]\nenable-dla=0\t# a comment", "no); a comment needs a line of its own"),
         ("[property]\ngpu-id=0 apples", ":2: gpu-id=0 apples: it must be an integer"),
@@ -151,6 +149,23 @@ def test_errors_name_line_key_and_mend(text: str, message: str) -> None:
     assert str(caught.value).startswith("pgie.txt")
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("qqqq=1", "unknown key qqqq in [property] is left out, as by DeepStream; it is not one of nvinfer's keys"),
+        ("eps=1", "unknown key eps in [property] is left out, as by DeepStream"),
+        ("alignment-type=1", "unknown key alignment-type in [property] is left out, as by DeepStream; did you mean"),
+        ("network_mode=1", "network_mode is read as network-mode; DeepStream leaves it out"),
+    ],
+)
+def test_keys_that_deepstream_leaves_out_are_warned_about(
+    line: str, message: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    config = parse_infer_config(f"[property]\n{line}\ngie-unique-id=4", "pgie.txt")
+    assert config.gie_unique_id == 4 and config.network_mode == (1 if "mode" in line else 0)
+    assert f"pgie.txt:2: {message}" in caplog.text
 
 
 @pytest.mark.parametrize(

@@ -62,6 +62,14 @@ def test_a_configuration_is_built_for_its_own_engine_file(make_net: Callable[...
     )
     assert good("engine", "build", config).startswith(f"{tmp_path / 'my.engine'}: written")
     assert "says scale and offsets itself" in failure("engine", "build", config, "--scale", "1")
+    smaller = good("engine", "build", config, "--batch", "1").splitlines()  # what is there serves it too
+    assert "up to date" in smaller[0] and "batch 1 to 2" in smaller[1]
+    assert "DAMAGED" not in good("engine", "info", tmp_path / "my.engine")
+    damaged = bytearray((tmp_path / "my.engine").read_bytes())
+    damaged[-9] ^= 1
+    (tmp_path / "my.engine").write_bytes(damaged)
+    assert "DAMAGED: its checksum differs" in good("engine", "info", tmp_path / "my.engine")
+    assert "written" in good("engine", "build", config)
     other = tmp_path / "other.engine"
     other.write_bytes(b"ptrt" + bytes(100))
     assert "stays as it is; name another file with --out" in failure("engine", "build", config, "--out", other)
@@ -101,7 +109,13 @@ def test_measured_at_several_batches(make_net: Callable[..., Path], tmp_path: Pa
         (("build", "NET", "--int8", "--calib", "none.txt"), "no such calibration cache: none.txt"),
         (("build", "NET", "--offsets", "a;b"), "--offsets a;b: it must be numbers"),
         (("build", "NET", "--color", "red"), "--color red: it must be rgb, bgr or gray"),
+        (("build", "junk.engine"), "junk.engine is an engine, not a model or a configuration; what it is: millrace"),
+        (("bench", "junk.plan"), "junk.plan is an engine, not a model or a configuration"),
+        (("build", "MEAN"), "mean.txt:3: mean-file: no such file: "),
+        (("calibrate", "MEAN", "--frames", "FRAMES"), "mean.txt:3: mean-file: no such file: "),
         (("build", "a.etlt"), "a.etlt is an encrypted TAO model, which cannot be read: export it to ONNX"),
+        (("info", "junk.xml"), "junk.xml: it is not an OpenVINO model"),
+        (("info", "junk.onnx"), "junk.onnx: it is not an ONNX model"),
         (("info", "a.uff"), "a.uff is a UFF model"),
         (("info", "none.engine"), "no such engine: none.engine"),
         (("calibrate", "NET", "--frames", "none"), "no such folder or file of frames: none"),
@@ -110,6 +124,7 @@ def test_measured_at_several_batches(make_net: Callable[..., Path], tmp_path: Pa
 )
 def test_what_does_not_fit_is_one_line(
     make_net: Callable[..., Path],
+    frames_folder: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     arguments: tuple[str, ...],
@@ -117,4 +132,8 @@ def test_what_does_not_fit_is_one_line(
 ) -> None:
     model = make_net()
     monkeypatch.chdir(tmp_path)
-    assert message in failure("engine", *(str(model) if a == "NET" else a for a in arguments))
+    for name in ("junk.engine", "junk.plan", "junk.xml", "junk.onnx"):
+        (tmp_path / name).write_bytes(b"junk")
+    (tmp_path / "mean.txt").write_text(f"[property]\nonnx-file={model}\nmean-file=none.ppm\n")
+    names = {"NET": str(model), "MEAN": "mean.txt", "FRAMES": str(frames_folder)}
+    assert message in failure("engine", *(names.get(a, a) for a in arguments))

@@ -73,6 +73,17 @@ def test_order_of_a_configuration(classmap: Path, tmp_path: Path) -> None:
     network(tmp_path / "a.onnx", {"season/Softmax": 4, "category/Softmax": 2, "base_color/Softmax": 3})
     config.write_text("[property]\nonnx-file=a.onnx\noutput-blob-names=category/Softmax\n")
     assert write_labels(classmap, out, config=config) == ["category", "season", "base_color"]
+    # Where just as many outputs are named as there are tasks, the model's others are none, as when nvinfer reads it.
+    network(tmp_path / "a.onnx", {"seen": 7, "season/Softmax": 4, "category/Softmax": 2, "base_color/Softmax": 3})
+    config.write_text("[property]\nonnx-file=a.onnx\noutput-blob-names=category;season/Softmax;base_color/Softmax\n")
+    with pytest.raises(ConfigError, match="output seen belongs to none of the tasks"):
+        write_labels(classmap, out, config=config)
+    config.write_text(config.read_text().replace("category;", "category/Softmax;"))
+    assert write_labels(classmap, out, config=config) == ["category", "season", "base_color"]
+    # The model beside the engine's name, as in TAO's guide.
+    config.write_text("[property]\nmodel-engine-file=a.etlt_b1_gpu0_fp16.engine\n")
+    network(tmp_path / "a.onnx", {"season/Softmax": 4, "category/Softmax": 2, "base_color/Softmax": 3})
+    assert write_labels(classmap, out, config=config) == ["season", "category", "base_color"]
     config.write_text("[property]\noutput-blob-names=base_color/Softmax;category/Softmax;season/Softmax\n")
     assert write_labels(classmap, out, config=config) == ["base_color", "category", "season"]
     config.write_text("[property]\nnetwork-type=1\n")

@@ -77,6 +77,37 @@ def test_damaged_engines_are_rebuilt(
     assert caplog.text.count("rebuilding engine") == 3
 
 
+def test_an_engine_with_changed_bytes_is_rebuilt(
+    make_model: Callable[..., Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    engine, model = tmp_path / "my.engine", make_model(factor=2.0)
+    value(config(model, engine))
+    header = cache.read_header(engine)
+    assert header is not None
+    whole = engine.read_bytes()
+    for place in (len(whole) - header.size, len(whole) - header.size // 2, len(whole) - 1):
+        damaged = bytearray(whole)
+        damaged[place] ^= 0x41
+        engine.write_bytes(damaged)
+        assert not cache.is_whole(engine)
+        assert value(config(model, engine))[:2] == (10.0, False)
+        assert cache.is_whole(engine)
+        assert value(config(model, engine))[:2] == (10.0, True)
+    message = f"rebuilding engine {engine}: the file is damaged (its checksum differs)"
+    assert [r.message for r in caplog.records] == [message] * 3
+
+
+def test_an_engine_of_a_version_without_checksums_is_rebuilt(
+    make_model: Callable[..., Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    engine, model = tmp_path / "my.engine", make_model()
+    value(config(model, engine))
+    whole = engine.read_bytes()
+    engine.write_bytes(whole.replace(b'"digest"', b'"others"', 1))
+    assert value(config(model, engine))[:2] == (5.0, False)
+    assert [r.message for r in caplog.records] == [f"rebuilding engine {engine}: it was written by an older version"]
+
+
 def test_a_foreign_engine_is_left_alone(
     make_model: Callable[..., Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -165,3 +196,54 @@ def test_an_engine_is_used_without_its_model(
     ):
         value(config(model, engine, "net-scale-factor=2"))
     assert engine.is_file()
+    caplog.clear()
+    damaged = bytearray(engine.read_bytes())
+    damaged[-1] ^= 1
+    engine.write_bytes(damaged)
+    with pytest.raises(ModelError, match=r"my.engine is damaged, and its model .* is gone$"):
+        value(config(model, engine))
+    assert [r.message for r in caplog.records] == [f"engine {engine}: the file is damaged (its checksum differs)"]
+
+
+def test_an_engine_for_a_greater_batch_serves_smaller_ones(
+    make_model: Callable[..., Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "millrace.infer")
+    engine, model = tmp_path / "my.engine", make_model()
+    InferContext(config(model, engine), batch_size=4).close()
+    written = engine.read_bytes()
+    for batch in (2, 1):
+        caplog.clear()
+        context = InferContext(config(model, engine), batch_size=batch)
+        assert (context.engine.from_cache, context.batch_size) == (True, batch)
+        results = context.submit([ITEM] * batch).result()
+        assert [r.tensors[0].array.mean() for r in results] == [5.0] * batch
+        with pytest.raises(ConfigError, match=f"{batch + 1} pictures for batch-size={batch}"):
+            context.submit([ITEM] * (batch + 1))
+        context.close()
+        assert f"engine {engine} was built for batch-size=4, which serves batch-size={batch} too" in caplog.text
+    assert engine.read_bytes() == written
+    caplog.clear()
+    InferContext(config(model, engine), batch_size=8).close()
+    assert f"rebuilding engine {engine}: the settings have changed" in caplog.text
+    assert cache.batch_of(engine) == 8
+    # What is built in its place is for the batch that was asked for.
+    for extra in ("net-scale-factor=2", ""):
+        context = InferContext(config(model, engine, extra), batch_size=2)
+        assert (context.engine.from_cache, cache.batch_of(engine)) == (False, 2)
+        context.close()
+    context = InferContext(config(model, engine), batch_size=2)
+    assert context.engine.from_cache
+    context.close()
+
+
+def test_an_engine_follows_weights_in_another_file(make_model: Callable[..., Path], tmp_path: Path) -> None:
+    import onnx
+
+    engine, model = tmp_path / "my.engine", make_model(factor=2.0)
+    options = {"save_as_external_data": True, "location": "model.weights", "size_threshold": 0}
+    onnx.save_model(onnx.load(str(model)), str(model), **options)
+    assert value(config(model, engine))[:2] == (10.0, False)
+    assert value(config(model, engine))[:2] == (10.0, True)
+    (tmp_path / "model.weights").write_bytes(np.array(3.0, np.float32).tobytes())
+    assert value(config(model, engine))[:2] == (15.0, False)

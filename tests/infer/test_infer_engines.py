@@ -117,10 +117,22 @@ def test_open_size_needs_infer_dims(make_model: Callable[..., Path], engine: str
 
 @pytest.mark.parametrize("engine", ENGINES)
 def test_wrong_infer_dims_names_both(make_model: Callable[..., Path], engine: str) -> None:
-    with pytest.raises(ModelError, match=r"infer-dims=3;9;12 but the input images of model.onnx is 3;8;12"):
+    with pytest.raises(
+        ConfigError, match=r"infer-dims=3;9;12 but the input images of model.onnx is 3;8;12 .*; correct infer-dims or"
+    ):
         context(make_model(), 1, engine, "infer-dims=3;9;12")
-    with pytest.raises(ModelError, match="has 3 channels, but model-color-format makes 1"):
+    with pytest.raises(
+        ConfigError,
+        match="model-color-format=2 makes 1 channels but the input images of .*model.onnx is 3x8x12 without the batch, "
+        r"3 channels; set model-color-format=0 \(RGB\) or 1 \(BGR\)$",
+    ):
         context(make_model(), 1, engine, "model-color-format=2")
+    with pytest.raises(
+        ConfigError,
+        match=r"network-input-order=1 \(NHWC\) but the input images of .*model.onnx is 3x8x12 without the batch, "
+        "which is NCHW; set network-input-order=0$",
+    ):
+        context(make_model(), 1, engine, "network-input-order=1")
 
 
 def test_unreadable_models(tmp_path: Path, make_model: Callable[..., Path]) -> None:
@@ -156,11 +168,14 @@ def test_precision_is_said(make_model: Callable[..., Path], caplog: pytest.LogCa
         c.close()
 
 
-def test_output_blob_names_give_the_order(make_model: Callable[..., Path], caplog: pytest.LogCaptureFixture) -> None:
-    c = context(make_model(outputs=("a", "b", "c")), 1, None, "output-blob-names=c;x;a")
-    assert [x.name for x in c.output_layers] == ["c", "a", "b"]
-    assert [x.name for x in c.submit([item(1)]).result()[0].tensors] == ["c", "a", "b"]
-    assert "output-blob-names: the model has no x; it has a, b, c" in caplog.text
+@pytest.mark.parametrize("engine", ENGINES)
+def test_outputs_are_in_the_models_order(
+    make_model: Callable[..., Path], caplog: pytest.LogCaptureFixture, engine: str
+) -> None:
+    c = context(make_model(outputs=("b", "a", "c")), 1, engine, "output-blob-names=c;x;a")
+    assert [x.name for x in c.output_layers] == ["b", "a", "c"]
+    assert [x.name for x in c.submit([item(1)]).result()[0].tensors] == ["b", "a", "c"]
+    assert "output-blob-names: the model has no x; it has b, a, c" in caplog.text
     c.close()
 
 

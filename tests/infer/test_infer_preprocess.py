@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from millrace.config import parse_infer_config
-from millrace.errors import MediaError, ModelError
+from millrace.errors import ConfigError, MediaError
 from millrace.infer import InferContext, InferItem
 from millrace.infer.preprocess import InputBuffer, Preprocessor
 from millrace.infer.transform import letterbox
@@ -72,14 +72,28 @@ def test_mean_file(make_model: Callable[..., Path], engine: str, tmp_path: Path)
     np.testing.assert_allclose(out, expected, atol=1e-4)
 
 
-def test_mean_file_errors(make_model: Callable[..., Path], tmp_path: Path) -> None:
+def test_mean_file_errors(make_model: Callable[..., Path], tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     item = InferItem(HostSurface([picture(8, 12)], "RGB"))
-    with pytest.raises(ModelError, match="mean-file: cannot read"):
-        run(make_model(), f"mean-file={tmp_path / 'none.ppm'}", [item], "onnxruntime")
     cv2.imwrite(str(tmp_path / "mean.ppm"), picture(9, 12))
-    with pytest.raises(ModelError, match="is 12x9; it must be 12x8"):
-        run(make_model(), f"mean-file={tmp_path / 'mean.ppm'}", [item])
-    with pytest.raises(ModelError, match="offsets has 2 values but the network's input has 3 channels"):
+    (tmp_path / "junk.ppm").write_bytes(b"P6 junk")
+    (tmp_path / "empty.ppm").touch()
+    (tmp_path / "cut.ppm").write_bytes((tmp_path / "mean.ppm").read_bytes()[:100])
+    capfd.readouterr()
+    for name, message in (
+        ("none.ppm", "mean-file: no such file: .*none.ppm$"),
+        (".", "mean-file: a folder, not a picture: "),
+        ("junk.ppm", r"mean-file: not a picture: .*junk.ppm; save it as PPM$"),
+        ("empty.ppm", "mean-file: not a picture: "),
+        ("cut.ppm", "mean-file: not a picture: "),
+        ("mean.ppm", r"mean-file: .*mean.ppm is 12x9; it must be 12x8, as the network's input$"),
+    ):
+        for engine in ENGINES:
+            with pytest.raises(ConfigError, match=message):
+                run(make_model(), f"mean-file={tmp_path / name}", [item], engine)
+    assert capfd.readouterr().err == ""  # OpenCV has nothing to add
+    with pytest.raises(
+        ConfigError, match=r"offsets has 2 values but the network's input has 3 channels; give 3 with ; between them$"
+    ):
         run(make_model(), "offsets=1;2", [item])
 
 

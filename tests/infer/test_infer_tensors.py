@@ -149,7 +149,7 @@ def test_models_that_cannot_take_ready_tensors(tmp_path: Path, make_model: Calla
     c = context(make_model(("n", 3, "h", "w")), engine, extra="infer-dims=3;8;12\n")
     assert (run(c, np.ones((1, 3, 8, 12), np.float32))[0]["out"] == 1).all()
     c.close()
-    with pytest.raises(ModelError, match=r"infer-dims=3;9;12 but the input images of model.onnx is 3;8;12 \(CHW\)"):
+    with pytest.raises(ConfigError, match=r"infer-dims=3;9;12 but the input images of model.onnx is 3;8;12 \(CHW\)"):
         context(make_model(), engine, extra="infer-dims=3;9;12\n")
     open_ended = network(tmp_path / "n.onnx", [("x", TensorProto.FLOAT, ["n", "f"])])
     with pytest.raises(ModelError, match=r"input x \(\?x\?\) has no fixed size; export the model with its size"):

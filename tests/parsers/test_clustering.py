@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import warnings
 from types import SimpleNamespace
 
 import cv2
@@ -267,3 +268,15 @@ def test_cropping_to_the_offsets() -> None:
     assert crop_to_offsets(boxes, np.array([0, 1]), 40, keys).tolist() == [[0, 12, 20, 25], [0, 0, 20, 4]]
     # Nothing is left of a box outside.
     assert crop_to_offsets(boxes, np.array([0, 0]), 40, keys)[1].tolist() == [0, 12, 20, 12]
+
+
+@pytest.mark.parametrize("mode", range(5))
+def test_boxes_far_off_or_without_numbers_are_quiet(mode: int) -> None:
+    far, nothing = np.float32(3e38), np.nan
+    boxes = np.array([[0, 0, far, far], [-far, 0, np.inf, 9], [nothing, 0, 9, 9], [5, 5, 25, 25], [5, 5, 25, 25]])
+    given = Detections(boxes.astype(np.float32), np.full(5, 0.9, np.float32), np.zeros(5, np.int64))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = cluster(given, mode, ClusterParams(group_threshold=1, minBoxes=1, eps=0.5))
+    assert np.isfinite(found.boxes).all()
+    assert any(np.allclose(box, [5, 5, 25, 25]) for box in found.boxes)

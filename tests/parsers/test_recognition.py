@@ -208,7 +208,8 @@ def test_function_names_that_are_not_used_are_said(caplog: pytest.LogCaptureFixt
     caplog.clear()
     config = parse_infer_config(text + "parse-bbox-instance-mask-func-name=NvDsInferParseYoloPose")
     PostProcessor(config, layers, NETWORK, [], 2)
-    assert "parse-bbox-instance-mask-func-name has no effect: network-type=0 reads detector outputs" in caplog.text
+    said = "parse-bbox-instance-mask-func-name has no effect with network-type=0 (detector): set parse-bbox-func-name"
+    assert said in caplog.text
 
 
 def test_errors_name_the_file_and_the_line() -> None:

@@ -13,11 +13,14 @@ from millrace.config import ColorFormat, InferConfig, NetworkMode, load_infer_co
 from millrace.errors import ConfigError, ModelError
 from millrace.infer import BenchResult, EngineSpec, benchmark_engine, cache, engine_spec, make_engine
 from millrace.infer.calibration import hash_calibration
+from millrace.infer.context import located
 from millrace.infer.model import MODEL_SUFFIXES, resolve_model, unreadable
+from millrace.infer.modelfile import model_problem
 from millrace.infer.quantize import is_quantised, load_onnx
 
 log = logging.getLogger("millrace.app")
 
+_ENGINES = (".engine", ".plan", ".trt")
 _SHAPE = re.compile(r"(?:[^:]+:)?\d+x\d+x\d+x\d+\Z")
 
 
@@ -77,6 +80,11 @@ def configuration(request: Request) -> InferConfig:
         if request.color.upper() not in ColorFormat.__members__:
             raise ConfigError(f"--color {request.color}: it must be rgb, bgr or gray")
         changes["model_color_format"] = ColorFormat[request.color.upper()]
+    elif request.source.suffix.lower() in _ENGINES or cache.is_ours(request.source):
+        raise ModelError(
+            f"{request.source} is an engine, not a model or a configuration; what it is: millrace engine info "
+            f"{request.source.name}, and it is built from its model: millrace engine build MODEL.onnx"
+        )
     else:
         if request.scale is not None or request.offsets:
             raise ConfigError(f"{request.source} says scale and offsets itself; --scale and --offsets are for models")
@@ -139,13 +147,15 @@ def build(request: Request, out: Path | None, force: bool) -> Path:
         raise ConfigError(f"{target} is not an engine of this program and stays as it is; name another file with --out")
     if force and files.model.is_file():
         target.unlink(missing_ok=True)
-    engine = make_engine(engine_spec(config, files.model, config.batch_size), target, "openvino")
+    with located(config):
+        engine = make_engine(engine_spec(config, files.model, config.batch_size), target, "openvino")
     try:
         if not cache.is_ours(target):
             raise ConfigError(f"the engine cannot be written to {target}")
+        most = max(engine.batch_size, cache.batch_of(target)) if engine.from_cache else engine.batch_size
         state = "up to date" if engine.from_cache else "written"
         print(f"{target}: {state}, {target.stat().st_size / 1e6:.1f} MB")
-        print(f"  {engine.name}, {engine.precision}, batch 1 to {engine.batch_size}, {engine.slots} requests")
+        print(f"  {engine.name}, {engine.precision}, batch 1 to {most}, {engine.slots} requests")
         for kind, layers in (("input", engine.input_layers), ("output", engine.output_layers)):
             for layer in layers:
                 print(f"  {kind} {layer.name}: {_shape_text(layer.shape)} {layer.dtype}")
@@ -188,6 +198,8 @@ def describe(path: Path) -> Iterator[str]:
     names = header.notes.get("names", [])
     yield f"  input        {', '.join(names[:1])}"
     yield f"  outputs      {', '.join(names[1:])}"
+    if not cache.is_whole(path):
+        yield "  DAMAGED: its checksum differs; the engine is built again when it is used"
     if print_.calibration:
         yield f"  calibration  {spec.get('calibration')} (SHA-256 {print_.calibration[:16]})"
     for word, there, here in (
@@ -206,11 +218,16 @@ def describe(path: Path) -> Iterator[str]:
 
 def _describe_model(path: Path) -> Iterator[str]:
     if path.suffix.lower() == ".xml":
-        from millrace.infer.engines.openvino import core
+        from millrace.infer.engines.openvino import core, first_line
 
         if not path.is_file():
             raise ModelError(f"no such model: {path}")
-        model = core().read_model(str(path))
+        if problem := model_problem(path):
+            raise ModelError(f"{path}: {problem}")
+        try:
+            model = core().read_model(str(path))
+        except RuntimeError as error:
+            raise ModelError(f"{path}: OpenVINO cannot read it: {first_line(error)}") from error
         yield f"{path}: OpenVINO model"
         for kind, ports in (("input", model.inputs), ("output", model.outputs)):
             for port in ports:
@@ -255,8 +272,9 @@ def bench(
             asked = replace(asked, batch=None, shapes=(None, None, f"{batch or 1}x{shape}"))
         config = configuration(asked)
         model = resolve_model(config, config.batch_size).model
-        spec = engine_spec(config, model, config.batch_size)
-        results.append(benchmark_engine(spec, seconds=seconds, requests=one, streams=one))
+        with located(config):
+            spec = engine_spec(config, model, config.batch_size)
+            results.append(benchmark_engine(spec, seconds=seconds, requests=one, streams=one))
         if results[-1].batch != config.batch_size:
             log.warning("%s takes a batch of %d only", model.name, results[-1].batch)
     return results

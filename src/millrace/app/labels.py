@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from millrace.errors import ConfigError
+from millrace.errors import ConfigError, MillraceError
 
 log = logging.getLogger("millrace.app")
 
@@ -111,24 +111,32 @@ def model_outputs(path: Path) -> list[tuple[str, int]]:
     return found
 
 
-def outputs_of_config(path: Path) -> list[tuple[str, int]]:
-    """The outputs in the order that nvinfer gives them: ``output-blob-names`` first, then the model's others.
+def outputs_of_config(path: Path, tasks: int) -> list[tuple[str, int]]:
+    """The outputs in the order in which nvinfer first looks for their lines: ``output-blob-names``, then the model's.
+
+    Args:
+        path: the configuration.
+        tasks: how many there are; where just as many outputs are named, the model's others are no tasks.
 
     Raises:
         ConfigError: the file names neither outputs nor a model.
         ModelError: the model cannot be read.
     """
     from millrace.config import load_infer_config
+    from millrace.infer.model import resolve_model
 
     config = load_infer_config(path)
-    known: list[tuple[str, int]] = []
-    if config.onnx_file is not None and config.onnx_file.is_file():
-        known = model_outputs(config.onnx_file)
-    sizes = dict(known)
-    names = [name for name in config.output_blob_names if name in sizes or not sizes]
-    if not names and not known:
+    try:
+        model = resolve_model(config, 1).model
+    except MillraceError:  # the names may be enough
+        model = Path()
+    sizes = dict(model_outputs(model)) if model.is_file() and model.suffix.lower() == ".onnx" else {}
+    names = list(dict.fromkeys(name for name in config.output_blob_names if name in sizes or not sizes))
+    if not names and not sizes:
         raise ConfigError("neither output-blob-names nor a model in onnx-file says the order of the outputs", path)
-    return [(name, sizes.get(name, 0)) for name in dict.fromkeys([*names, *sizes])]
+    if len(names) != tasks:
+        names = list(dict.fromkeys([*names, *sizes]))
+    return [(name, sizes.get(name, 0)) for name in names]
 
 
 def write_labels(
@@ -157,7 +165,7 @@ def write_labels(
     elif model is not None:
         order = order_tasks(classmap, model_outputs(model), str(model))
     elif config is not None:
-        order = order_tasks(classmap, outputs_of_config(config), str(config))
+        order = order_tasks(classmap, outputs_of_config(config, len(classmap)), str(config))
     else:
         order = list(classmap)
         log.warning(

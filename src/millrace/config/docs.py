@@ -33,10 +33,12 @@ _HEAD = """\
 or YAML, told apart by the ending or the content. The groups are `[property]`, `[class-attrs-all]` and
 `[class-attrs-<n>]` for the class with number n. Relative paths are resolved against the file's folder, and those below
 `/opt/nvidia/deepstream/deepstream`, where that is missing, against `$MILLRACE_HOME/deepstream` (by default
-`~/.local/share/millrace/deepstream`). Properties set on the element go before the file. An unknown key, a value that
-does not fit or a missing key is an error with file, line, key and the nearest key that exists. A comment starts with
-`#` and has a line of its own; after an integer or a list of integers one may follow on the same line, elsewhere it
-would be part of the value. Of a key given twice the last one counts, and a group given again goes on.
+`~/.local/share/millrace/deepstream`). Properties set on the element go before the file. A value that does not
+fit, a missing key or one that is nearly a key of its group (`pre-cluster-treshold`) is an error with file, line, key
+and the nearest key that exists. Any other unknown key is left out with a warning, as DeepStream does; one with
+underscores is read as the key that is meant, with a warning. A comment starts with `#` and has a line of its own; after
+an integer or a list of integers one may follow on the same line, elsewhere it would be part of the value. Of a key
+given twice the last one counts, and a group given again goes on.
 
 A list is written with `;` between its items (in YAML a list is possible too), a number in decimal or, for integers,
 as `0x` hexadecimal, a switch as `1`, `true`, `yes`, `on` or `0`, `false`, `no`, `off`.
@@ -89,11 +91,11 @@ Encrypted TAO models (`tlt-encoded-model`, `.etlt`), Caffe models and UFF files 
 For PyTorch there is `millrace export MODEL.pt`.
 
 The compiled engine is kept in `model-engine-file`, or beside the model under the name that DeepStream would give it.
-It holds a fingerprint of the model, the settings, the calibration cache, the library and the processor; when one of
-these has changed the engine is built again and one line says why. An engine of TensorRT is left alone. When the model
-is gone, an engine of ours is used as it is, as long as everything else fits; one line says that its model could not
-be checked. `millrace engine build` writes an engine ahead of time, `millrace engine info` shows what is in one,
-`millrace engine bench` measures it.
+It holds a fingerprint of the model, the settings, the calibration cache, the library and the processor, and a checksum
+of itself; when one of these differs the engine is built again and one line says why. Only an engine of a greater batch
+serves a smaller one too. An engine of TensorRT is left alone. When the model is gone, an engine of ours is used as it
+is, as long as everything else fits; one line says that its model could not be checked. `millrace engine build` writes
+an engine ahead of time, `millrace engine info` shows what is in one, `millrace engine bench` measures it.
 
 `network-mode=1` computes in INT8: a model with QuantizeLinear and DequantizeLinear nodes as it is, any other ONNX
 model by `int8-calib-file`. That is TensorRT's calibration cache: text, `tensor: step` lines with the step as the
@@ -103,12 +105,37 @@ MODEL --frames FOLDER` makes a cache in that form. Without a cache the model is 
 says so. `network-mode=3` does the same with FP16 or BF16 for the rest, where the processor has them; `network-mode=2`
 computes in FP16 where it has that, else in BF16 or FP32.
 
+## Changes while it plays
+
+Properties of the element that are set while it plays act from the next batch: `interval`, `unique-id`,
+`filter-out-class-ids`, `infer-on-gie-id`, `infer-on-class-ids`, `output-tensor-meta`, `output-instance-mask`,
+`clip-object-outside-roi`, `crop-objects-to-roi-boundary` and `raw-output-file-write`. The interval can be set by
+DeepStream's event too (`pyds.gst_element_send_nvevent_interval_update`), and by nvmultiurisrcbin's REST server
+(docs/sources.md). `batch-size`, `process-mode`, `gpu-id`, `input-tensor-meta` and TensorRT's settings cannot change: a
+warning names the property, and the value stays. So it does where the value is wrong.
+
+A `config-file-path` or `model-engine-file` that is set while it plays is another model. It is loaded beside the one in
+use, which goes on meanwhile, and takes over between two batches; then comes the signal `model-updated` with 0 and the
+path. Of a new configuration file only the model counts (its file, precision, input, pre-processing, `cluster-mode`,
+labels and parse functions); thresholds, colours, `interval` and all else stay until the element starts again, as in
+DeepStream. The new model's input must have the same size, and `network-type` and `num-detected-classes` must be the
+same. A model that cannot be loaded or does not fit leaves everything as it is: one warning says why, and the signal
+comes with another number.
+
 ## Labels of classifiers with several tasks
 
-The file in `labelfile-path` has one line for each task, with `;` between the labels. The lines are in the order of
-the network's outputs: those in `output-blob-names` first, in that order, then the model's others. `millrace labels
-from-classmap classmap.json --model MODEL.onnx` (or `--config FILE`, or `--output-blob-names a;b;c`) writes it in that
-order. Without one of these it takes the order of `tasks` in the file, and says so.
+The file in `labelfile-path` has one line for each task, with `;` between the labels. Its lines may be in the order of
+`output-blob-names` (outputs that it does not name follow in the model's order), or in that in which the model has its
+outputs, as in DeepStream and TAO's guide. The numbers of labels tell which of the two it is. Where both fit, that of
+`output-blob-names` is taken, with a warning that names both; where neither fits but each line can be one output's only,
+that is taken. The log says what was taken whenever it is not the order of `output-blob-names`. Attributes
+(`NvDsLabelInfo`) come in the order of the lines.
+
+`millrace labels from-classmap classmap.json --config FILE` writes the file in the order of the configuration's
+`output-blob-names`; `--output-blob-names a;b;c` does so for a list, `--model MODEL.onnx` writes it in the model's.
+Without one of these it takes the order of `tasks` in the class map, and says so.
+
+Elsewhere outputs are in the model's order, whatever `output-blob-names` says: in tensor metadata and custom parsers.
 
 Every output of the model is a task, named in `output-blob-names` or not, as in DeepStream. Only where the label file
 has just as many lines as `output-blob-names` has names, the other outputs are left out, which the log says. A detector

@@ -224,10 +224,21 @@ def _values(document: Document, group: str, model: type[BaseModel], folder: Path
     result: dict[str, tuple[Any, int]] = {}
     for written, entry in document.groups.get(group, {}).items():
         name = names.get(written)
+        if name is None and (name := names.get(written.replace("_", "-"))) is not None:
+            log.warning(
+                "%s:%d: %s is read as %s; DeepStream leaves it out",
+                document.file, entry.line, written, written.replace("_", "-"),
+            )  # fmt: skip
         if name is None:
-            raise ConfigError(
-                f"unknown key {written} in [{group}]{_nearest(written, fields)}", document.file, entry.line
-            )
+            if _is_slip(written, fields):
+                raise ConfigError(
+                    f"unknown key {written} in [{group}]{_nearest(written, fields)}", document.file, entry.line
+                )
+            log.warning(
+                "%s:%d: unknown key %s in [%s] is left out, as by DeepStream%s",
+                document.file, entry.line, written, group, _nearest(written, fields),
+            )  # fmt: skip
+            continue
         if _is_empty(entry):
             continue  # a key without a value, as in templates, counts as not set
         kind = kind_of(fields[name])
@@ -260,6 +271,15 @@ def _validate(model: type[ModelT], values: dict[str, Any], file: str, lines: Map
         text = kind_of(info).ini(values[name]).rstrip(";")
         message = f"{_alias(name, info)}={text}: it must be {allowed(info)}"
         raise ConfigError(message, file, lines.get(name)) from None
+
+
+def _is_slip(written: str, fields: Mapping[str, FieldInfo]) -> bool:
+    """Whether an unknown key is nearly one of these: DeepStream would go on with the default, which nobody wants.
+
+    Keys of modified plugins or of other groups stand in many files that run with DeepStream.
+    """
+    names = [_alias(name, info).lower() for name, info in fields.items()]
+    return bool(difflib.get_close_matches(written.lower(), names, 1, 0.82))
 
 
 def _nearest(written: str, fields: Mapping[str, FieldInfo]) -> str:

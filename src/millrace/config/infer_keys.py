@@ -48,7 +48,7 @@ class InputOrder(IntEnum):
 
 
 class UffInputOrder(IntEnum):
-    """``uff-input-order``."""
+    """The fourth value of ``input-dims``."""
 
     NCHW, NHWC, NC = 0, 1, 2
 
@@ -158,11 +158,11 @@ class InferProperties(BaseModel):
     process_mode: ProcessMode = key(ProcessMode.PRIMARY, "Infer on whole frames or on objects.")
     interval: int = key(0, "Batches skipped between two inferences.", "batches", ge=0, le=INT_MAX)
     batch_size: int = key(1, "Frames or objects inferred together.", "frames", ge=1, le=1024)
-    gpu_id: int = key(0, "Device that computes.", ge=0, le=INT_MAX)
+    gpu_id: int = key(0, "Device that computes.")
     output_tensor_meta: bool = key(False, "Attach the raw output tensors as metadata (docs/raw-tensors.md).")
     output_instance_mask: bool = key(False, "Attach instance masks to objects.")
     tensor_meta_pool_size: int = key(
-        6, "Output buffers kept ready for tensor metadata; here they are made as needed.", "buffers", ge=1, le=INT_MAX
+        6, "Output buffers kept ready for tensor metadata; here they are made as needed.", "buffers"
     )
     input_tensor_from_meta: bool = key(
         False, "Take ready input tensors from upstream metadata, without pre-processing (docs/raw-tensors.md)."
@@ -174,7 +174,7 @@ class InferProperties(BaseModel):
     crop_objects_to_roi_boundary: bool = key(
         False, "Crop objects at roi-top-offset and roi-bottom-offset instead of dropping them."
     )
-    stabilize_buffer_count: int = key(0, "First buffers to let go without inference.", "buffers", ge=0, le=INT_MAX)
+    stabilize_buffer_count: int = key(0, "First buffers to let go without inference.", "buffers")
     warmup_engine: bool = key(False, "Run the engine before the first buffer.")
 
     # Model and engine
@@ -186,15 +186,15 @@ class InferProperties(BaseModel):
         None, "Size of the network's input.", "pixels", "channels;height;width"
     )
     int8_calib_file: Path | None = key(None, "INT8 calibration cache.")
-    output_blob_names: list[str] = key([], "Output layers, in the order in which they are read.")
+    output_blob_names: list[str] = key([], "Output layers; for classifiers the order of the label file's lines.")
     output_io_formats: list[str] = key([], "Data type and order of outputs.", form="layer:type:order")
     layer_device_precision: list[str] = key([], "Device and precision of layers.", form="layer:precision:device")
-    workspace_size: int = key(0, "Memory the engine builder may use.", "MB", ge=0, le=INT_MAX)
+    workspace_size: int = key(0, "Memory the engine builder may use.", "MB")
     force_implicit_batch_dim: bool = key(False, "Use TensorRT's implicit batch dimension.")
     enable_dla: bool = key(False, "Run on a deep learning accelerator.")
-    use_dla_core: int = key(0, "Which deep learning accelerator.", ge=0, le=INT_MAX)
+    use_dla_core: int = key(0, "Which deep learning accelerator.")
     auto_inc_mem: bool = key(True, "Let the pool of device memory grow.")
-    max_gpu_mem_per: float = key(99.0, "Most device memory to use.", "percent", ge=0, le=100)
+    max_gpu_mem_per: float = key(99.0, "Most device memory to use.", "percent")
     engine_create_func_name: str | None = key(None, "Function that builds the engine.")
     custom_network_config: str | None = key(None, "Configuration for the function that builds the engine.")
     strongly_typed: bool = key(False, "Let the model's own types decide the precision.")
@@ -219,11 +219,17 @@ class InferProperties(BaseModel):
     scaling_filter: ScalingFilter = key(
         ScalingFilter.DEFAULT, "Interpolation when frames and objects are scaled; the default is bilinear."
     )
-    scaling_compute_hw: int = key(0, "Unit that scales: 0 default, 1 GPU, 2 VIC.", ge=0, le=2)
+    scaling_compute_hw: int = key(0, "Unit that scales: 0 default, 1 GPU, 2 VIC.")
     network_input_order: InputOrder = key(InputOrder.NCHW, "Order of the input's dimensions.")
 
     # Detectors
-    num_detected_classes: int = key(0, "Number of classes the network detects.", "classes", ge=0, le=INT_MAX)
+    num_detected_classes: int = key(
+        0,
+        "Number of classes; parsers of segmentations get the output's channels where it is not set.",
+        "classes",
+        ge=0,
+        le=INT_MAX,
+    )
     labelfile_path: Path | None = key(None, "Labels: a line for each class; for classifiers a line for each task.")
     cluster_mode: ClusterMode = key(ClusterMode.GROUP_RECTANGLES, "How overlapping boxes are merged.")
     filter_out_class_ids: list[int] = key([], "Classes whose objects are dropped.")
@@ -259,7 +265,7 @@ class InferProperties(BaseModel):
     model_file: Path | None = key(None, "Caffe model.")
     proto_file: Path | None = key(None, "Caffe prototxt.")
     uff_file: Path | None = key(None, "UFF model.")
-    uff_input_order: UffInputOrder = key(UffInputOrder.NCHW, "Order of a UFF model's input.")
+    uff_input_order: int = key(0, "Order of a UFF model's input: 0 NCHW, 1 NHWC, 2 NC.")
     uff_input_blob_name: str | None = key(None, "Input layer of a UFF model.")
     tlt_encoded_model: Path | None = key(None, "Encrypted TAO model.")
     tlt_model_key: str | None = key(None, "Key of the encrypted TAO model.")

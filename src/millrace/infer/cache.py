@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from ..errors import ModelError
+from .modelfile import external_files
 
 log = logging.getLogger("millrace.infer")
 
@@ -58,22 +59,38 @@ class Header:
         fingerprint: what it depends on.
         notes: of the engine that wrote it: names, precision, how it was asked for.
         size: of the compiled network, bytes.
+        digest: SHA-256 of it; empty in files of versions that did not write it.
     """
 
     fingerprint: Fingerprint
     notes: dict[str, Any]
     size: int
+    digest: str = ""
 
 
 def hash_model(model: Path) -> str:
-    """SHA-256 of a model file and of the weights beside it."""
+    """SHA-256 of a model file and of the files with its weights."""
     digest = hashlib.sha256()
-    beside = (model.with_suffix(".bin"), Path(f"{model}.data"), Path(f"{model}_data"))
-    for path in (model, *(p for p in beside if p.is_file())):
-        with path.open("rb") as file:
-            while chunk := file.read(1 << 20):
-                digest.update(chunk)
+    names_files = _hash_into(digest, model, b"location")  # an ONNX model with such a word may have weights elsewhere
+    if model.suffix.lower() != ".onnx":
+        beside = [model.with_suffix(".bin")]
+    else:
+        beside = external_files(model) if names_files else []
+    for path in beside:
+        if path.is_file():
+            _hash_into(digest, path)
     return digest.hexdigest()
+
+
+def _hash_into(digest: Any, path: Path, word: bytes = b"") -> bool:
+    """Add a file to a digest; whether ``word`` is somewhere in it."""
+    found, before = False, b""
+    with path.open("rb") as file:
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
+            found = found or (bool(word) and word in before[-len(word) :] + chunk)
+            before = chunk
+    return found
 
 
 @lru_cache(maxsize=1)
@@ -95,6 +112,7 @@ def processor() -> str:
 
 def load(path: Path, wanted: Fingerprint) -> tuple[bytes, dict[str, Any]] | None:
     """The compiled engine in a file and its notes, when it is ours and fits; else None, with one line that says why."""
+    what = "rebuilding engine" if wanted.model else "engine"
     try:
         with path.open("rb") as file:
             header = _read_header(file)
@@ -103,7 +121,13 @@ def load(path: Path, wanted: Fingerprint) -> tuple[bytes, dict[str, Any]] | None
                 return None
             blob = file.read()
         if len(blob) != header.size:
-            log.warning("rebuilding engine %s: the file is cut short", path)
+            log.warning("%s %s: the file is cut short", what, path)
+            return None
+        if not header.digest:
+            log.warning("%s %s: it was written by an older version", what, path)
+            return None
+        if hashlib.sha256(blob).hexdigest() != header.digest:
+            log.warning("%s %s: the file is damaged (its checksum differs)", what, path)
             return None
     except FileNotFoundError:
         return None
@@ -111,13 +135,12 @@ def load(path: Path, wanted: Fingerprint) -> tuple[bytes, dict[str, Any]] | None
         log.warning("engine %s cannot be read (%s): compiling the model", path, error.strerror)
         return None
     except (ValueError, KeyError, TypeError, struct.error):
-        log.warning("rebuilding engine %s: its header is damaged", path)
+        log.warning("%s %s: its header is damaged", what, path)
         return None
     notes, found = header.notes, header.fingerprint
     different = wanted.differences(found)
     if different:
         verb = "has" if len(different) == 1 and different[0] != "the settings" else "have"
-        what = "rebuilding engine" if wanted.model else "engine"
         log.warning("%s %s: %s %s changed", what, path, " and ".join(different), verb)
         return None
     return blob, notes
@@ -128,7 +151,8 @@ def _read_header(file: BinaryIO) -> Header | None:
         return None
     (length,) = _LENGTH.unpack(file.read(_LENGTH.size))
     values = json.loads(file.read(length))
-    return Header(Fingerprint(**values["fingerprint"]), dict(values["notes"]), int(values["size"]))
+    digest = str(values.get("digest", ""))
+    return Header(Fingerprint(**values["fingerprint"]), dict(values["notes"]), int(values["size"]), digest)
 
 
 def read_header(path: Path) -> Header | None:
@@ -148,11 +172,33 @@ def read_header(path: Path) -> Header | None:
         raise ModelError(f"engine {path}: its header is damaged; build it again") from None
 
 
+def batch_of(path: Path) -> int:
+    """The greatest batch that an engine file was built for; 0 where that is not known."""
+    try:
+        header = read_header(path)
+        return int(header.notes["spec"]["batch_size"]) if header is not None else 0
+    except (ModelError, KeyError, TypeError, ValueError):
+        return 0
+
+
+def is_whole(path: Path) -> bool:
+    """Whether a compiled network is as it was written, by its size and checksum."""
+    try:
+        with path.open("rb") as file:
+            header = _read_header(file)
+            blob = file.read()
+    except (OSError, ValueError, KeyError, TypeError, struct.error):
+        return False
+    return header is not None and len(blob) == header.size and hashlib.sha256(blob).hexdigest() == header.digest
+
+
 def store(path: Path, fingerprint: Fingerprint, blob: bytes, notes: dict[str, Any]) -> bool:
     """Write an engine with some notes (JSON), all or nothing; False, and a line in the log, when it cannot be."""
     if path.exists() and not is_ours(path):
         return False
-    header = json.dumps({"fingerprint": fingerprint.__dict__, "size": len(blob), "notes": notes}).encode()
+    digest = hashlib.sha256(blob).hexdigest()
+    values = {"fingerprint": fingerprint.__dict__, "size": len(blob), "digest": digest, "notes": notes}
+    header = json.dumps(values).encode()
     temporary: str | None = None
     try:
         with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:

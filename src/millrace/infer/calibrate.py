@@ -15,7 +15,7 @@ from ..config import InferConfig
 from ..errors import MediaError, ModelError
 from ..surface import HostSurface
 from .calibration import CalibrationTable
-from .context import engine_spec
+from .context import engine_spec, located
 from .engines import EngineSpec
 from .engines.onnxruntime import with_preprocessing
 from .preprocess import InputBuffer, Preprocessor
@@ -107,14 +107,16 @@ def calibrate(
             "input-tensor-from-meta=1: calibration feeds pictures; leave it out of the file that you calibrate with, "
             "and set net-scale-factor and offsets there to what your tensors are made with",
         )
-    spec = replace(engine_spec(config, model, 1), precision="fp32", calibration=None)
-    proto = load_onnx(model)
+    with located(config):
+        spec = replace(engine_spec(config, model, 1), precision="fp32", calibration=None)
+        proto = load_onnx(model)
     if is_quantised(proto):
         raise ModelError(f"{model}: it is quantised already; calibrate the float model that it was made from")
     names = list(dict.fromkeys(target.node.input[0] for target in targets(proto)))
     if not names:
         raise ModelError(f"{model}: no convolution or product with constant weights, so INT8 has nothing to do")
-    data, info = _with_outputs(spec, proto, names)
+    with located(config):
+        data, info = _with_outputs(spec, proto, names)
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     try:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,10 +13,10 @@ from typing import Any, NamedTuple
 import numpy.typing as npt
 
 from ..config import ColorFormat, InferConfig, InputOrder, NetworkType
-from ..errors import ConfigError, MediaError
-from .engines import Engine, EngineSpec, Run, make_engine
+from ..errors import ConfigError, MediaError, ModelError
+from .engines import Engine, EngineSpec, Run, SpecError, make_engine
 from .labels import class_count, read_labels
-from .model import precision_name, resolve_model
+from .model import model_place, precision_name, resolve_model
 from .parsers.results import LayerInfo, NetworkInfo
 from .postprocess import PostProcessor
 from .preprocess import Preprocessor
@@ -39,6 +40,7 @@ class InferJob:
 
     def __init__(self, context: InferContext, parts: list[_Part]) -> None:
         self._context, self._parts = context, parts
+        self._post = context._post  # the filters that were set when it began
         self._results: list[FrameResult] | None = None
         self._lock = threading.Lock()
 
@@ -50,7 +52,7 @@ class InferJob:
         """
         with self._lock:
             if self._results is None:
-                self._results = [r for part in self._parts for r in self._context._results_of(part)]
+                self._results = [r for part in self._parts for r in self._context._results_of(part, self._post)]
                 self._parts = []
             return self._results
 
@@ -75,12 +77,14 @@ class InferContext:
         self.config = config
         self.batch_size = batch_size or config.batch_size
         files = resolve_model(config, self.batch_size)
+        self.engine_file: Path = files.engine
         lines = read_labels(config)
         classes = class_count(config, lines)
-        spec = engine_spec(config, files.model, self.batch_size)
-        self._engine: Engine = make_engine(spec, files.engine if cache else None, engine)
+        with located(config):
+            spec = engine_spec(config, files.model, self.batch_size)
+            self._engine: Engine = make_engine(spec, files.engine if cache else None, engine)
         info = self._engine.network_info
-        self._order = self._output_order()
+        self._check_blob_names()
         self._raw = RawWriter(config.gie_unique_id) if config.raw_output_file_write else None
         self._pre = None if spec.raw else Preprocessor(config, info.width, info.height, info.channels)
         self._label_lines = lines
@@ -102,8 +106,8 @@ class InferContext:
 
     @property
     def output_layers(self) -> list[LayerInfo]:
-        """Outputs, those in ``output-blob-names`` first; shapes without the batch dimension, -1 where open."""
-        return [self._engine.output_layers[index] for index in self._order]
+        """Outputs in the model's order, as in DeepStream; shapes without the batch dimension, -1 where open."""
+        return self._engine.output_layers
 
     @property
     def labels(self) -> list[str]:
@@ -214,26 +218,33 @@ class InferContext:
         sizes = [(item.surface.width, item.surface.height) for item in items]
         return _Part(self._engine.start(slot, len(items)), transforms, sizes)
 
-    def _results_of(self, part: _Part) -> list[FrameResult]:
+    def _results_of(self, part: _Part, post: PostProcessor) -> list[FrameResult]:
         outputs = part.run.wait()
         names = [layer.name for layer in self._engine.output_layers]
         if self._raw is not None:
             self._raw(names, outputs, len(part.transforms))
         results = []
         for index, transform in enumerate(part.transforms):
-            tensors = [LayerTensor(names[k], outputs[k][index]) for k in self._order]
+            tensors = [LayerTensor(name, output[index]) for name, output in zip(names, outputs, strict=True)]
             result = FrameResult(tensors, transform)
-            self._post(result, *part.sizes[index])
+            post(result, *part.sizes[index])
             results.append(result)
         return results
 
-    def _output_order(self) -> list[int]:
+    def _check_blob_names(self) -> None:
         names = [layer.name for layer in self._engine.output_layers]
-        wanted = [name for name in self.config.output_blob_names if name in names]
         missing = [name for name in self.config.output_blob_names if name not in names]
         if missing:
             log.warning("output-blob-names: the model has no %s; it has %s", ", ".join(missing), ", ".join(names))
-        return [names.index(name) for name in dict.fromkeys([*wanted, *names])]
+
+    def reconfigure(self, config: InferConfig) -> None:
+        """Other filters, instance number and raw files from the next :meth:`submit`; the network stays as it is."""
+        if not config.raw_output_file_write:
+            self._raw = None
+        elif self._raw is None or config.gie_unique_id != self.config.gie_unique_id:
+            self._raw = RawWriter(config.gie_unique_id)
+        self.config = config
+        self._post = self._post.with_config(config)
 
     def close(self) -> None:
         """Wait for what runs and free the engine; results already given stay valid."""
@@ -244,11 +255,28 @@ def _shown(shape: tuple[int, ...]) -> str:
     return "x".join(map(str, ("N", *shape)))
 
 
+@contextmanager
+def located(config: InferConfig) -> Iterator[None]:
+    """Errors of an engine's specification and model get the file and line of the key that they are about.
+
+    Raises:
+        ConfigError: in place of :class:`SpecError`.
+        ModelError: the model cannot be read, or does not fit.
+    """
+    try:
+        yield
+    except SpecError as error:
+        key = next((key for key in error.keys if key in config.model_fields_set), error.keys[0])
+        raise config.error(key, str(error)) from None
+    except ModelError as error:
+        raise ModelError(model_place(config) + str(error)) from error
+
+
 def engine_spec(config: InferConfig, model: Path, batch_size: int) -> EngineSpec:
     """What an engine for a configuration must be like.
 
     Raises:
-        ModelError: ``offsets`` has another number of values than the network has channels.
+        SpecError: ``offsets`` has another number of values than the network has channels.
     """
     dims = config.infer_dims
     spec = EngineSpec(

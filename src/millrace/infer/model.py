@@ -106,7 +106,7 @@ def resolve_model(config: InferConfig, batch_size: int) -> ModelFiles:
     if engine is None or engine == model:
         # The name that DeepStream gives an engine when the configuration has none; one for tensors is another here.
         kind = precision_name(config.network_mode) + ("raw" if config.input_tensor_from_meta else "")
-        tail = f"_b{batch_size}_gpu{config.gpu_id}_{kind}.engine"
+        tail = f"_b{batch_size}_gpu{max(0, config.gpu_id)}_{kind}.engine"
         engine = model.with_name(model.name + tail)
     return ModelFiles(model, engine)
 
@@ -114,6 +114,13 @@ def resolve_model(config: InferConfig, batch_size: int) -> ModelFiles:
 def _where(config: InferConfig, key: str) -> str:
     file, line = config.source_of(key)
     return "" if file is None else f"{file}:{line}: " if line else f"{file}: "
+
+
+def model_place(config: InferConfig) -> str:
+    """Where a configuration names its model, as the beginning of a message; empty when it was not read from a file."""
+    key = "onnx-file" if config.onnx_file is not None else "model-engine-file"
+    place = _where(config, key)
+    return place + f"{key}: " if place else ""
 
 
 def _beside(engine: Path) -> Path | None:

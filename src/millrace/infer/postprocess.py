@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 from collections.abc import Callable
 from typing import Any
@@ -12,7 +13,7 @@ import numpy as np
 from ..config import ClusterMode, InferConfig, InputOrder, NetworkType
 from ..errors import ConfigError, ModelError
 from .custom import custom_function
-from .labels import task_labels, task_layers
+from .labels import match_tasks
 from .parsers import (
     KNOWN_FUNCTIONS,
     Detections,
@@ -72,7 +73,11 @@ class PostProcessor:
         try:
             self._parser = self._choose(kind, layers, info, labels, num_classes)
         except ModelError as error:
-            raise ModelError(f"{config.file}: {error}" if config.file else str(error)) from None
+            others = self._keys_of_other_kinds(kind)
+            file, line = config.source_of(others[0] if others else "network-type")
+            place = "" if file is None else f"{file}:{line}: " if line else f"{file}: "
+            mend = "".join(f"; {_misplaced(key, kind, config)}" for key in others)
+            raise ModelError(f"{place}{error}{mend}") from None
         except ConfigError as error:
             raise error if error.file else config.error(PARSE_KEYS[kind], str(error)) from None
         if kind in ("detector", "instance"):
@@ -91,12 +96,12 @@ class PostProcessor:
         self, kind: Kind, layers: list[LayerInfo], info: NetworkInfo, labels: list[list[str]], num_classes: int
     ) -> Parser[Any]:
         config = self._config
-        function = custom_function(config, kind, layers, info, num_classes, labels)
+        classes = num_classes or (_map_classes(config, layers, labels) if kind == "segmentation" else 0)
+        function = custom_function(config, kind, layers, info, classes, labels)
         if kind == "classifier":
             tasks: list[list[str]] = []
             if not callable(function):  # what the labels of a custom function stand for is its own affair
-                layers = task_layers(config, layers, labels)
-                tasks = task_labels(config, labels, layers)
+                layers, tasks = match_tasks(config, layers, labels)
             return get_parser(function, "classifier", layers, info, labels=tasks)
         if kind == "segmentation":
             order = config.segmentation_output_order
@@ -112,10 +117,14 @@ class PostProcessor:
             log.warning(text, PARSE_KEYS[kind], name, parser.describe())
         else:
             log.info("outputs are read as %s", parser.describe())
-        for other, key in PARSE_KEYS.items():
-            if other != kind and getattr(config, key.replace("-", "_")) is not None:
-                number = int(config.network_type)
-                log.warning("%s has no effect: network-type=%d reads %s outputs", key, number, kind)
+        for key in self._keys_of_other_kinds(kind):
+            file, line = config.source_of(key)
+            log.warning("%s%s", f"{file}:{line}: " if file and line else "", _misplaced(key, kind, config))
+
+    def _keys_of_other_kinds(self, kind: Kind) -> list[str]:
+        """Keys that are set and name the parse function of another kind of network."""
+        config = self._config
+        return [key for other, key in PARSE_KEYS.items() if other != kind and getattr(config, key.replace("-", "_"))]
 
     def _say_what_stands_in(self, num_classes: int) -> None:
         ungrouped = sum(self._config.class_attrs(c).group_threshold <= 0 for c in range(num_classes))
@@ -126,6 +135,13 @@ class PostProcessor:
                 ungrouped,
                 num_classes,
             )
+
+    def with_config(self, config: InferConfig) -> PostProcessor:
+        """The same parser and thresholds with the filters of another configuration."""
+        other = copy.copy(self)
+        other._config = config
+        other._dropped = np.array(sorted(set(config.filter_out_class_ids)), np.int64)
+        return other
 
     @property
     def parser(self) -> Parser[Any] | None:
@@ -172,6 +188,30 @@ class PostProcessor:
         masks = None if found.masks is None else clip_masks(found.masks, whole, boxes)
         mapped = Detections(boxes, found.scores, found.class_ids, points, masks)
         return mapped if keep.all() else mapped.take(keep)
+
+
+def _misplaced(key: str, kind: Kind, config: InferConfig) -> str:
+    """That a parse function is named by the wrong key, and the mend."""
+    number = next(int(n) for n, other in _KINDS.items() if PARSE_KEYS[other] == key)
+    return (
+        f"{key} has no effect with network-type={int(config.network_type)} ({kind}): "
+        f"set {PARSE_KEYS[kind]} instead, or network-type={number}"
+    )
+
+
+def _map_classes(config: InferConfig, layers: list[LayerInfo], labels: list[list[str]]) -> int:
+    """How many classes a segmentation has where ``num-detected-classes`` does not say it; 0 when nothing does."""
+    shape = layers[0].shape if len(layers) == 1 else ()
+    if len(shape) == 3:
+        channels = shape[2] if config.segmentation_output_order == InputOrder.NHWC else shape[0]
+        if channels > 1:
+            return channels
+    if not labels and config.custom_lib_path is not None:
+        log.warning(
+            "num-detected-classes is not set and neither the outputs nor labels tell it: "
+            "parse-segmentation-func-name gets 0 classes; set num-detected-classes"
+        )
+    return len(labels)
 
 
 def _detector(

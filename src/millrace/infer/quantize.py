@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from ..errors import ModelError
 from .calibration import read_calibration
+from .modelfile import model_problem
 
 if TYPE_CHECKING:
     from .engines import EngineSpec
@@ -61,9 +62,12 @@ def load_onnx(path: Path) -> Any:
     if not path.is_file():
         raise ModelError(f"no such model: {path}")
     try:
-        return onnx.load(str(path))
+        model = onnx.load(str(path))
+        if model.HasField("graph"):
+            return model
+        raise ValueError
     except Exception as error:  # protobuf's DecodeError and others
-        raise ModelError(f"{path}: not an ONNX model ({type(error).__name__})") from error
+        raise ModelError(f"{path}: {model_problem(path) or f'not an ONNX model ({type(error).__name__})'}") from error
 
 
 def is_quantised(model: Any) -> bool:

@@ -40,8 +40,9 @@ class LetterboxTransform:
     def points_to_frame(self, points: npt.NDArray[Any]) -> FloatArray:
         """(..., 2 or more) x, y in network pixels to pixels of the surface; further columns stay."""
         out = np.array(points, np.float32)
-        out[..., 0] = (out[..., 0] - self.pad_x) / self.scale_x + self.roi[0]
-        out[..., 1] = (out[..., 1] - self.pad_y) / self.scale_y + self.roi[1]
+        with np.errstate(over="ignore"):  # too far away to say is infinitely far, and clipped later
+            out[..., 0] = (out[..., 0] - self.pad_x) / self.scale_x + self.roi[0]
+            out[..., 1] = (out[..., 1] - self.pad_y) / self.scale_y + self.roi[1]
         return out
 
     def points_to_network(self, points: npt.NDArray[Any]) -> FloatArray:

@@ -24,6 +24,7 @@ def make_tensor_meta(
     network_info: tuple[int, int, int],
     unique_id: int = 1,
     maintain_aspect_ratio: bool = False,
+    inputs: int = 1,
 ) -> NvDsInferTensorMeta:
     """A tensor meta over numpy arrays.
 
@@ -33,8 +34,10 @@ def make_tensor_meta(
         network_info: width and height of the network's input in pixels, and its channels.
         unique_id: ``gie-unique-id``.
         maintain_aspect_ratio: whether the frame was letterboxed.
+        inputs: number of the network's inputs, which come before the outputs where layers are numbered
+            (``bindingIndex``).
     """
-    found = [NvDsInferLayerInfo(name, array, index) for index, (name, array) in enumerate(layers)]
+    found = [NvDsInferLayerInfo(name, array, index) for index, (name, array) in enumerate(layers, inputs)]
     meta = NvDsInferTensorMeta(found, unique_id, maintain_aspect_ratio)
     info = meta.network_info
     info.width, info.height, info.channels = network_info

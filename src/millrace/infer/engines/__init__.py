@@ -7,13 +7,14 @@ import os
 from pathlib import Path
 
 from ...errors import ConfigError, ModelError
-from .base import Engine, EngineSpec, Run, Slot
+from .base import Engine, Run, Slot
+from .spec import EngineSpec, SpecError
 
 log = logging.getLogger("millrace.infer")
 
 ENGINES = ("openvino", "onnxruntime")
 
-__all__ = ["ENGINES", "Engine", "EngineSpec", "Run", "Slot", "make_engine"]
+__all__ = ["ENGINES", "Engine", "EngineSpec", "Run", "Slot", "SpecError", "make_engine"]
 
 
 def make_engine(spec: EngineSpec, engine_file: Path | None = None, kind: str | None = None) -> Engine:
@@ -32,6 +33,7 @@ def make_engine(spec: EngineSpec, engine_file: Path | None = None, kind: str | N
     kind = kind or os.environ.get("MILLRACE_ENGINE") or None
     if kind is not None and kind not in ENGINES:
         raise ConfigError(f"unknown engine {kind}; engines are {' and '.join(ENGINES)}")
+    spec.mean_bytes()  # read again later: what is wrong with it is told before anything is built
     from .openvino import OpenVinoEngine
 
     if kind == "openvino":

@@ -13,7 +13,8 @@ import numpy as np
 from ...errors import ModelError
 from ..parsers.results import LayerInfo, NetworkInfo
 from ..quantize import apply_calibration, load_onnx
-from .base import TENSORS, Array, Engine, EngineSpec, Slot, check_input, check_tensors, picture_size
+from .base import Array, Engine, Slot
+from .spec import TENSORS, EngineSpec, check_input, check_tensors, picture_size
 
 log = logging.getLogger("millrace.infer")
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import logging
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +15,17 @@ import numpy as np
 from ...errors import ModelError
 from .. import cache
 from ..calibration import hash_calibration
+from ..modelfile import model_problem
 from ..parsers.results import LayerInfo, NetworkInfo
 from ..quantize import VERSION, active_calibration, apply_calibration, load_onnx, warn_float
-from .base import TENSORS, Array, Engine, EngineSpec, Slot, check_input, check_tensors, picture_size
+from .base import Array, Engine, Slot
 from .buffers import BufferPool
+from .spec import TENSORS, EngineSpec, check_input, check_tensors, picture_size
 
 log = logging.getLogger("millrace.infer")
 
+# Lines of OpenVINO's exceptions that say where it noticed, not what.
+_HEADINGS = ("Exception from", "Check '", "While validating", "FrontEnd API failed", "Loading input model")
 _core: Any = None
 
 
@@ -69,29 +75,14 @@ class OpenVinoEngine(Engine):
         fingerprint = None
         if engine_file is not None:
             fingerprint = self._fingerprint(spec, config)
-            found = cache.load(engine_file, fingerprint)
-            if found is not None:
-                blob, notes = found
-                try:
-                    compiled = core().import_model(io.BytesIO(blob), "CPU", config)
-                    self._names = [str(name) for name in notes["names"]]
-                    self.precision = str(notes.get("precision", self.precision))
-                    self.from_cache = True
-                    if not fingerprint.model:
-                        log.warning("engine %s is used without its model %s, which is gone", engine_file, spec.model)
-                    return compiled
-                except (RuntimeError, KeyError) as error:
-                    log.warning("rebuilding engine %s: %s", engine_file, _first_line(error))
-            if not fingerprint.model and engine_file.is_file():
-                raise ModelError(
-                    f"engine {engine_file} does not fit this configuration and machine, and its model {spec.model}, "
-                    "from which to build it again, is gone"
-                )
+            compiled = self._import(spec, engine_file, fingerprint, config)
+            if compiled is not None:
+                return compiled
         model = self._read(spec)
         try:
             compiled = core().compile_model(model, "CPU", config)
         except RuntimeError as error:
-            raise ModelError(f"{spec.model}: OpenVINO cannot compile it: {_first_line(error)}") from error
+            raise ModelError(f"{spec.model}: OpenVINO cannot compile it: {first_line(error)}") from error
         if engine_file is not None and fingerprint is not None:
             stream = io.BytesIO()
             compiled.export_model(stream)
@@ -99,7 +90,41 @@ class OpenVinoEngine(Engine):
             cache.store(engine_file, fingerprint, stream.getvalue(), notes)
         return compiled
 
-    def _fingerprint(self, spec: EngineSpec, config: dict[str, Any]) -> cache.Fingerprint:
+    def _import(self, spec: EngineSpec, engine_file: Path, own: cache.Fingerprint, config: dict[str, Any]) -> Any:
+        """The compiled network in a file, or None where it has to be built.
+
+        Raises:
+            ModelError: there is no model to build it from.
+        """
+        batch = max(spec.batch_size, cache.batch_of(engine_file))
+        # One that takes more serves as well, as in DeepStream.
+        wanted = replace(own, settings=self._asked(replace(spec, batch_size=batch), config))
+        found = cache.load(engine_file, wanted)
+        if found is not None:
+            blob, notes = found
+            try:
+                compiled = core().import_model(io.BytesIO(blob), "CPU", config)
+                self._names = [str(name) for name in notes["names"]]
+                self.precision = str(notes.get("precision", self.precision))
+                self.from_cache = True
+            except (RuntimeError, KeyError) as error:
+                log.warning("rebuilding engine %s: %s", engine_file, first_line(error))
+            else:
+                if not own.model:
+                    log.warning("engine %s is used without its model %s, which is gone", engine_file, spec.model)
+                if batch > spec.batch_size:
+                    text = "engine %s was built for batch-size=%d, which serves batch-size=%d too"
+                    log.info(text, engine_file, batch, spec.batch_size)
+                return compiled
+        if not own.model and engine_file.is_file():
+            fault = "does not fit this configuration and machine" if cache.is_whole(engine_file) else "is damaged"
+            raise ModelError(
+                f"engine {engine_file} {fault}, and its model {spec.model}, from which to build it again, is gone"
+            )
+        return None
+
+    def _asked(self, spec: EngineSpec, config: dict[str, Any]) -> str:
+        """Everything that was asked for, as text."""
         asked: tuple[Any, ...] = (
             spec.precision,
             spec.batch_size,
@@ -112,11 +137,14 @@ class OpenVinoEngine(Engine):
         )
         if spec.raw:
             asked += ("raw",)
-        mean = "" if spec.mean_file is None else cache.hash_model(spec.mean_file)
+        mean = "" if spec.mean_file is None else hashlib.sha256(spec.mean_bytes()).hexdigest()
+        return f"{asked!r} {mean} {sorted(config.items())}"
+
+    def _fingerprint(self, spec: EngineSpec, config: dict[str, Any]) -> cache.Fingerprint:
         calibration = active_calibration(spec)
         return cache.Fingerprint(
             cache.hash_model(spec.model) if spec.model.is_file() else "",
-            f"{asked!r} {mean} {sorted(config.items())}",
+            self._asked(spec, config),
             f"OpenVINO {self._ov.__version__}",
             cache.processor(),
             f"{hash_calibration(calibration)} {VERSION}" if calibration else "",
@@ -150,6 +178,9 @@ class OpenVinoEngine(Engine):
         ov = self._ov
         if not spec.model.is_file():
             raise ModelError(f"no such model: {spec.model}")
+        problem = model_problem(spec.model)
+        if problem:
+            raise ModelError(f"{spec.model}: {problem}")
         source: str | bytes = str(spec.model)
         if active_calibration(spec) is not None:
             proto, words = apply_calibration(spec, load_onnx(spec.model))
@@ -159,7 +190,7 @@ class OpenVinoEngine(Engine):
         try:
             model = core().read_model(source)
         except RuntimeError as error:
-            raise ModelError(f"{spec.model}: OpenVINO cannot read it: {_first_line(error)}") from error
+            raise ModelError(f"{spec.model}: OpenVINO cannot read it: {first_line(error)}") from error
         if len(model.inputs) != 1 and not spec.raw:
             names = ", ".join(_name(port) for port in model.inputs)
             raise ModelError(
@@ -188,7 +219,7 @@ class OpenVinoEngine(Engine):
             model.reshape({port: ov.PartialShape([count, *size]) for port, size in sizes.items()})
         except RuntimeError as error:
             shown = ", ".join(map(str, sizes.values()))
-            raise ModelError(f"{spec.model}: cannot take an input of {shown}: {_first_line(error)}") from error
+            raise ModelError(f"{spec.model}: cannot take an input of {shown}: {first_line(error)}") from error
         return self._with_preprocessing(model, spec, info)
 
     def _keeps_batch(self, model: Any, sizes: dict[Any, list[int]]) -> bool:
@@ -228,7 +259,8 @@ class OpenVinoEngine(Engine):
     def _describe(self, spec: EngineSpec) -> None:
         inputs = self._compiled.inputs
         shape = inputs[0].get_partial_shape()
-        self.batch_size = int(shape[0].get_max_length())
+        limit = int(shape[0].get_max_length())
+        self.batch_size = min(limit, spec.batch_size) if shape[0].is_dynamic else limit
         if spec.raw:
             named = zip(self._names, inputs, strict=False)  # the outputs' names follow
             self.input_layers = [LayerInfo(name, tuple(_dims(port)[1:]), _dtype(port)) for name, port in named]
@@ -318,8 +350,8 @@ def _dtype(port: Any) -> str:
     return str(np.dtype(port.get_element_type().to_dtype()).name)
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
     """The line of an OpenVINO exception that says what is wrong."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    telling = [line for line in lines if not line.startswith(("Exception from", "Check '", "While validating"))]
+    telling = [line for line in lines if not line.startswith(_HEADINGS)]
     return (telling or lines or [type(error).__name__])[0][:300]

@@ -28,6 +28,7 @@ def classify(
             continue
         if logits or values.min() < 0.0 or values.max() > 1.0 + 1e-3:
             values = softmax(values)
+        values = np.where(np.isnan(values), -np.inf, values)  # what is no number is no class's
         best = int(values.argmax())
         probability = float(values[best])
         if probability <= threshold:

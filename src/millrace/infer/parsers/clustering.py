@@ -17,6 +17,7 @@ from .results import AnyArray, Detections, FloatArray, IntArray
 GROUP_RECTANGLES, DBSCAN, NMS, HYBRID, NONE = range(5)
 
 # OpenCV's grouping keeps no confidences; this value tells applications so.
+FARTHEST = np.float32(1e9)  # pixels; widths up to here fit OpenCV's integer rectangles
 NO_CONFIDENCE = -0.1
 
 # What takes groupRectangles' place where nothing is to be grouped: DeepStream built without OpenCV does the same.
@@ -114,6 +115,7 @@ def cluster(dets: Detections, mode: int, attrs: AttrsSource) -> Detections:
             f"cluster-mode={mode} does not exist; use 0 (groupRectangles), 1 (DBSCAN), 2 (NMS), "
             "3 (DBSCAN then NMS) or 4 (none)"
         )
+    dets = _within_reach(dets)
     if len(dets) == 0:
         return dets
     lookup = _lookup(attrs)
@@ -127,6 +129,14 @@ def cluster(dets: Detections, mode: int, attrs: AttrsSource) -> Detections:
             continue
         parts.append(method(part, params))
     return Detections.concatenate(parts) if parts else dets.take(np.zeros(0, np.int64))
+
+
+def _within_reach(dets: Detections) -> Detections:
+    """Boxes that are no numbers are dropped, those with corners too far off for their area to be one are cut."""
+    if (np.abs(dets.boxes) <= FARTHEST).all():
+        return dets
+    known = dets.take(np.flatnonzero(~np.isnan(dets.boxes).any(axis=1)))
+    return replace(known, boxes=known.boxes.clip(-FARTHEST, FARTHEST))
 
 
 def within_limits(
