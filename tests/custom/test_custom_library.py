@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -161,14 +163,17 @@ def test_int64_where_the_function_wants_it(library: Path, caplog: pytest.LogCapt
         assert found.class_ids.tolist() == [2, 0]
         assert found.boxes.tolist() == [[1, 2, 4, 6]] * 2
     assert [r.getMessage() for r in caplog.records].count(
-        "ParseWide of libparsers.so: objects with a box that is no number or a class beyond num-detected-classes=3 "
-        "are dropped"
+        "ParseWide of libparsers.so: objects with a box or confidence that is no number, a negative size, or a class "
+        "beyond num-detected-classes=3 are dropped"
     ) == 1
 
 
 def test_false_is_an_error(library: Path) -> None:
     layers = {"out": np.zeros((2, 3), np.float32)}
-    with pytest.raises(ModelError, match=r"ParseNothing of libparsers.so returned false .* out \(2, 3\) float32$"):
+    where = r"^pgie.txt:2: parse-bbox-func-name: "
+    with pytest.raises(
+        ModelError, match=where + r"ParseNothing of libparsers.so returned false .* out \(2, 3\) float32$"
+    ):
         direct(library, "detector", "ParseNothing", layers)(layers, np.zeros(3, np.float32))
     layers = {"out": np.zeros((1,) * 9, np.float32)}
     with pytest.raises(ModelError, match="at most 8"):
@@ -302,3 +307,42 @@ def test_sizes_are_the_headers(compiled: Callable[..., Path], tmp_path: Path) ->
     expected += [ctypes.sizeof(abi.String), ctypes.sizeof(abi.Vector)]
     assert [library.sizes(i) for i in range(8)] == expected
     assert (include_dir() / "nvdsinfer_custom_impl.h").is_file()
+
+
+@pytest.mark.parametrize(
+    ("function", "lines"),
+    [
+        ("Throws", ("millrace: Throws of {library} let a C++ exception out", "std::runtime_error", "what():  boom")),
+        ("Crashes", ('File "{library}", line ', " in Crashes")),
+    ],
+)
+def test_what_ended_the_process(
+    compiled: Callable[..., Path], tmp_path: Path, function: str, lines: tuple[str, ...]
+) -> None:
+    """stderr of a process of its own says which function of which library was running."""
+    source = tmp_path / "end.cpp"
+    head = (
+        "(std::vector<NvDsInferLayerInfo> const &layers, NvDsInferNetworkInfo const &, "
+        "NvDsInferParseDetectionParams const &, std::vector<NvDsInferObjectDetectionInfo> &)"
+    )
+    source.write_text(
+        '#include "nvdsinfer_custom_impl.h"\n#include <csignal>\n#include <stdexcept>\n'
+        f'extern "C" bool Throws{head} {{ if (!layers.empty()) throw std::runtime_error("boom"); return true; }}\n'
+        f'extern "C" bool Crashes{head} {{ if (!layers.empty()) std::raise(SIGSEGV); return true; }}\n'
+    )
+    library = compiled(tmp_path / "libend.so", [source])
+    code = (
+        "import numpy as np, threading\n"
+        "from millrace.config import parse_infer_config\n"
+        "from millrace.infer import LayerInfo, NetworkInfo\n"
+        "from millrace.infer.custom import custom_function\n"
+        f"text = '[property]\\nparse-bbox-func-name={function}\\ncustom-lib-path={library}\\n'\n"
+        "call = custom_function(parse_infer_config(text), 'detector', [LayerInfo('o', (1,))], NetworkInfo(8, 8), 1)\n"
+        "layers = {'o': np.zeros(1, np.float32)}\n"
+        "thread = threading.Thread(target=call, args=(layers, np.zeros(1, np.float32)))\n"
+        "thread.start(); thread.join()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode < 0
+    for line in lines:
+        assert line.format(library=library) in done.stderr, done.stderr

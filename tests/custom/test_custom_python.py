@@ -16,6 +16,7 @@ from millrace.infer import Classification, Detections, LayerInfo, NetworkInfo
 from millrace.infer.custom import DetectedObject, custom_function
 from millrace.infer.custom.objects import classification, detections, segmentation, stack_masks
 from millrace.infer.custom.task import Task
+from millrace.infer.parsers import ClassifierAttribute
 
 LAYERS = {"boxes": np.arange(12, dtype=np.float32).reshape(3, 4), "scores": np.array([0.9, 0.5, 0.1], np.float32)}
 THRESHOLDS = np.array([0.2, 0.4], np.float32)
@@ -117,6 +118,7 @@ def test_modules_and_packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     [
         ("x = 1\n1 / 0\n", r"user.py:2: ZeroDivisionError: division by zero$"),
         ("def mine(:\n", r"user.py:1: SyntaxError: "),
+        ("raise SystemExit('no')\n", r"user.py:1: SystemExit: no$"),
         ("import millrace_no_such_module\n", r"user.py:1: ModuleNotFoundError: No module named"),
     ],
 )
@@ -136,6 +138,8 @@ def test_files_that_fail(tmp_path: Path, body: str, message: str) -> None:
         ("return [(1, 2)]", r"user.py:2: mine: an object of 2 values; it has 6"),
         ("return [{'class_id': 1}]", r"user.py:2: mine: an object .* without left$"),
         ("return [('a', 2, 3, 4, 5, 6)]", r"user.py:2: mine: could not convert string to float"),
+        ("raise SystemExit(3)", r"^mine: .*user.py:3: SystemExit: 3$"),
+        ("raise GeneratorExit", r"^mine: .*user.py:3: GeneratorExit$"),
     ],
 )
 def test_functions_that_fail(tmp_path: Path, body: str, message: str) -> None:
@@ -198,3 +202,36 @@ def test_other_results() -> None:
     for wrong in (None, [[1]], np.zeros(3)):
         with pytest.raises(ModelError):
             segmentation(wrong)
+
+
+def test_results_of_wrong_shapes_and_values() -> None:
+    four, two, ids = np.zeros((2, 4), np.float32), np.zeros(2, np.float32), np.zeros(2, np.int64)
+    nothing = detections(Detections([], [], []))  # type: ignore[arg-type]
+    assert nothing.boxes.shape == (0, 4) and len(nothing) == 0
+    for boxes, scores, classes, text in (
+        (np.zeros((4, 5), np.float32), np.zeros(5, np.float32), ids, r"boxes of shape \(4, 5\) .* \(N, 4\)"),
+        (np.zeros(8, np.float32), two, ids, r"boxes of shape \(8,\)"),
+        (four, np.zeros((2, 1), np.float32), ids, r"scores of shape \(2, 1\) were returned; they are \(2,\)"),
+        (four, two, np.zeros((1, 2), np.int64), r"class_ids of shape \(1, 2\)"),
+        (four, two, np.array([0, 0.5]), "class_ids with values that are no whole numbers"),
+    ):
+        with pytest.raises(ModelError, match=text):
+            detections(Detections(boxes, scores, classes))
+    task = Task("classifier", Path("x.py"), "f", NetworkInfo(4, 4))
+    for wrong in ([(0, 1, float("nan"))], Classification([ClassifierAttribute(0, 1, float("inf"), "x")])):
+        with pytest.raises(ModelError, match=r"^task 0, class 1: its probability is (nan|inf)$"):
+            classification(wrong, task)
+    with pytest.raises(ModelError, match=r"^1.5 is no class's number$"):
+        classification([(0, 1.5, 0.5)], task)
+    assert segmentation(np.array([[1.0, -1.0]])).class_map.tolist() == [[1, -1]]
+    for wrong in (np.array([[0.5]]), np.array([[np.nan]])):
+        with pytest.raises(
+            ModelError, match="a class map of float64 with values that are no whole numbers; use argmax"
+        ):
+            segmentation(wrong)
+
+
+def test_boxes_of_negative_size_are_dropped_with_a_word(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = written(tmp_path, "def mine(layers):\n    return [(0, 9, 9, -5, 4, 0.5), (1, 2, 3, 4, 5, 0.5)]\n")
+    assert function(path)(LAYERS, THRESHOLDS).class_ids.tolist() == [1]
+    assert "a negative size" in caplog.text

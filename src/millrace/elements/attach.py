@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 import numpy as np
 
 from ..config import InferConfig
@@ -21,10 +23,14 @@ from ..meta.objects import NvDsObjectMeta
 from ..meta.preprocess import NvDsRoiMeta, nvds_add_classifier_meta_to_roi
 from ..meta.tensor import attach_segmentation_meta, attach_tensor_meta, attach_user_meta, make_tensor_meta
 
-BORDER_WIDTH = 3
+log = logging.getLogger("millrace.infer")
+
+BORDER_WIDTH, FRAME_BORDER_WIDTH = 3, 6
+NO_CLASS = -1
 TEXT_ABOVE = 10  # pixels between the top of the box and the top of its text
 FONT, FONT_SIZE = "Serif", 11
 RED = (1.0, 0.0, 0.0, 1.0)
+FRAME_BACKGROUND = (1.0, 1.0, 0.0, 0.4)  # not drawn unless an application switches it on
 
 
 class Attacher:
@@ -39,7 +45,9 @@ class Attacher:
         self._config = config
         self._labels = context.labels
         self._lines = context.label_lines
-        self._info = context.network_info
+        self._info, self._inputs = context.network_info, len(context.input_layers)
+        self._random = np.random.default_rng(0)
+        self._masks_noted = False
 
     def attach(
         self,
@@ -61,6 +69,7 @@ class Attacher:
                 (self._info.width, self._info.height, self._info.channels),
                 config.gie_unique_id,
                 maintain_aspect_ratio=config.maintain_aspect_ratio,
+                inputs=self._inputs,
             )
             attach_tensor_meta(meta, owner, tensor_meta)
             if roi is not None:  # so that the tensors are also found from the frame and the object
@@ -81,16 +90,21 @@ class Attacher:
     def _attach_objects(
         self, meta: NvDsBatchMeta, frame: NvDsFrameMeta, parent: NvDsObjectMeta | None, found: Detections
     ) -> None:
+        config = self._config
         boxes, scores, classes = found.boxes.tolist(), found.scores.tolist(), found.class_ids.tolist()
         for index, (left, top, right, bottom) in enumerate(boxes):
             label = self._labels[classes[index]] if classes[index] < len(self._labels) else ""
             item = self._new_object(meta, classes[index], scores[index], label)
             self._place(item, left, top, right - left, bottom - top)
-            if found.keypoints is not None:
+            if not config.output_instance_mask:
+                self._note_masks(found)
+            elif found.keypoints is not None:
                 self._set_mask(item, found.keypoints[index], frame.pipeline_width, frame.pipeline_height)
             elif found.masks is not None:
                 mask = found.masks[index]
                 self._set_mask(item, mask, mask.shape[1], mask.shape[0])
+                red, green, blue = self._random.random(3).tolist()
+                item.rect_params.border_color.set(red, green, blue, 1.0)  # a colour for each mask, as DeepStream does
             nvds_add_obj_meta_to_frame(frame, item, parent)
 
     def _new_object(self, meta: NvDsBatchMeta, class_id: int, confidence: float, label: str) -> NvDsObjectMeta:
@@ -121,6 +135,14 @@ class Attacher:
         item.text_params.x_offset = max(0, int(left))
         item.text_params.y_offset = max(0, int(top) - TEXT_ABOVE)
 
+    def _note_masks(self, found: Detections) -> None:
+        """Say once that masks are there and nobody gets them."""
+        if self._masks_noted or (found.keypoints is None and found.masks is None):
+            return
+        self._masks_noted = True
+        what = "masks" if found.keypoints is None else "keypoints"
+        log.warning("the network gives %s, but output-instance-mask is 0: objects come without; set it to 1", what)
+
     def _set_mask(self, item: NvDsObjectMeta, values: np.ndarray, width: int, height: int) -> None:
         mask = item.mask_params
         mask.data = np.ascontiguousarray(values, dtype=np.float32).reshape(-1)
@@ -133,7 +155,12 @@ class Attacher:
         """A primary classifier's result goes on an object that covers the frame."""
         if not found.attributes:
             return
-        item = self._new_object(meta, 0, found.attributes[0].probability, "")
+        item = self._new_object(meta, NO_CLASS, 0.0, "")
+        rect = item.rect_params
+        rect.border_width = FRAME_BORDER_WIDTH
+        rect.border_color.set(*RED)
+        rect.has_bg_color = 0
+        rect.bg_color.set(*FRAME_BACKGROUND)
         self._place(item, 0.0, 0.0, float(frame.pipeline_width), float(frame.pipeline_height))
         nvds_add_obj_meta_to_frame(frame, item, None)
         self.classify(meta, item, found)

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import logging
+import re
 import weakref
 from collections.abc import Callable, Collection
 from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from ..errors import ConfigError, MediaError, MillraceError, ModelError
-from . import _native
+from . import _native, latency, leaving
 from ._gst import GLib, GObject, Gst
 
 log = logging.getLogger("millrace.elements")
+leaving.watch()
 
 
 class Propertied:
@@ -84,7 +86,7 @@ def _chain(pad: int, parent: int, address: int) -> int:
         return _native.FLOW_FLUSHING
     try:
         return element.chain(pad, address)
-    except Exception as error:
+    except BaseException as error:  # SystemExit too: ctypes would print it and go on as if all were well
         post_error(element, error)
         return _native.FLOW_ERROR
 
@@ -125,7 +127,9 @@ class NvElement(Propertied, _Shared, _Element):
 
     def new_pad(self, template: str, name: str | None = None) -> Gst.Pad:
         """A pad of this element's template, not yet added."""
-        return Gst.Pad.new_from_template(self.get_pad_template(template), name or template)
+        pad = Gst.Pad.new_from_template(self.get_pad_template(template), name or template)
+        latency.watch(self, pad)
+        return pad
 
     def take_buffers(self, pad: Gst.Pad) -> None:
         """Let :meth:`chain` be called for each buffer that arrives at ``pad``."""
@@ -189,6 +193,27 @@ def make_element(factory: str, name: str | None = None) -> Gst.Element:
     return element
 
 
+def class_ids(element: Gst.Element, name: str, text: str | None, separator: str) -> list[int]:
+    """The class numbers in a property's value; ``:``, ``;`` and ``,`` all separate.
+
+    Args:
+        element: whose property it is.
+        name: of the property.
+        text: its value.
+        separator: the one that DeepStream documents, for the message.
+
+    Raises:
+        ConfigError: a part is no whole number.
+    """
+    parts = [part.strip() for part in re.split("[:;,]", text or "") if part.strip()]
+    if not all(re.fullmatch(r"-?\d{1,9}", part) for part in parts):
+        raise ConfigError(
+            f'{element.get_name()}: {name}="{text}": it must be class ids separated by "{separator}", '
+            f'such as "0{separator}2"'
+        )
+    return [int(part) for part in parts]
+
+
 @cache
 def guarded(method: Callable[..., bool]) -> Callable[..., bool]:
     """An event or query function (pad, element, object) whose exceptions become a bus error."""
@@ -196,7 +221,7 @@ def guarded(method: Callable[..., bool]) -> Callable[..., bool]:
     def call(pad: Gst.Pad, element: Gst.Element, thing: Any) -> bool:
         try:
             return method(element, pad, thing)
-        except Exception as error:
+        except BaseException as error:  # SystemExit too, which PyGObject would let pass
             post_error(element, error)
             return False
 

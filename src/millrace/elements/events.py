@@ -23,6 +23,7 @@ STREAM_EOS = _event_type(402)
 STREAM_SEGMENT = _event_type(403)
 STREAM_RESET = _event_type(404)
 STREAM_START = _event_type(405)
+INFER_INTERVAL_UPDATE = _event_type(407)
 
 _structure_copy = _declare(_gst_gil, "gst_structure_copy", c_void_p, c_void_p)
 _event_new_custom = _declare(_gst_gil, "gst_event_new_custom", c_void_p, c_int, c_void_p)

@@ -140,10 +140,16 @@ class OutputQueue:
             if isinstance(item, tuple):
                 self._push(*item)
             else:
-                if self._passing is not None:
-                    self._passing(item)
-                self._pad.push_event(item)
+                self._pass(item)
             del item
+
+    def _pass(self, event: Gst.Event) -> None:
+        try:
+            if self._passing is not None:
+                self._passing(event)
+        except BaseException as error:
+            post_error(self._element, error)
+        self._pad.push_event(event)
 
     def _push(self, address: int, work: Any) -> None:
         if self.flow != _native.FLOW_OK:
@@ -152,7 +158,7 @@ class OutputQueue:
         epoch = self._epoch
         try:
             address = self._finish(address, work)
-        except Exception as error:
+        except BaseException as error:  # a parse function may call sys.exit(): no reason for this thread to end
             _native.mini_object_unref(address)
             post_error(self._element, error)
             flow = _native.FLOW_ERROR

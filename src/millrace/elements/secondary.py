@@ -6,7 +6,7 @@ import threading
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from ..config import InferConfig
+from ..config import InferConfig, NetworkType
 from ..infer.parsers.results import Classification
 from ..meta.frame import NvDsFrameMeta
 from ..meta.objects import NvDsObjectMeta
@@ -36,15 +36,20 @@ class Selector:
 
     Args:
         config: the element's effective configuration.
-        remember: keep classifications by track; only classifiers do.
+        remember: keep by track when an object was inferred on, and its classification; classifiers do, and detectors
+            with ``secondary-reinfer-interval``.
     """
 
     def __init__(self, config: InferConfig, remember: bool) -> None:
-        self._config = config
-        self._classes = set(config.operate_on_class_ids)
+        self.configure(config)
         self._remember = remember
         self._tracks: dict[Track, _Memory] = {}
         self._lock = threading.Lock()
+
+    def configure(self, config: InferConfig) -> None:
+        """Go by other values from now on; what is remembered stays."""
+        self._config = config
+        self._classes = set(config.operate_on_class_ids)
 
     def takes(self, item: NvDsObjectMeta) -> bool:
         """Whether an object is of the instance, class and size that this element operates on."""
@@ -77,7 +82,8 @@ class Selector:
             if memory is not None:
                 memory.seen = number
                 interval = self._config.secondary_reinfer_interval
-                if number - memory.frame <= interval and area < memory.area * GROWTH:
+                grown = self._config.network_type == NetworkType.CLASSIFIER and area > memory.area * GROWTH
+                if number - memory.frame <= interval and not grown:
                     return False
                 memory.frame, memory.area = number, area
                 return True
@@ -92,10 +98,10 @@ class Selector:
             del self._tracks[track]
 
     def store(self, track: Track, found: Classification) -> None:
-        """A new result; one without attributes does not wipe out what was known."""
+        """A new result takes the place of what was known, as in DeepStream, even when it has no label."""
         with self._lock:
             memory = self._tracks.get(track)
-            if memory is not None and (found.attributes or memory.found is None):
+            if memory is not None:
                 memory.found = found
 
     def recall(self, track: Track) -> Classification | None:
@@ -103,6 +109,11 @@ class Selector:
         with self._lock:
             memory = self._tracks.get(track)
             return memory.found if memory is not None else None
+
+    def clear(self) -> None:
+        """Forget all tracks."""
+        with self._lock:
+            self._tracks.clear()
 
     def remove_source(self, source_id: int) -> None:
         """A source has ended: its tracks are over."""

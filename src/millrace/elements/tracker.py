@@ -7,11 +7,13 @@ import os
 
 import numpy as np
 
+from ..errors import ConfigError
 from ..meta.frame import NvDsFrameMeta
 from ..meta.objects import NvDsObjectMeta
 from ..track import IouTracker
 from . import caps as nvcaps
 from ._gst import Gst
+from .base import class_ids, post_error
 from .filter import NvFilter
 from .pastframes import PastFrames
 from .properties import properties_of
@@ -19,6 +21,7 @@ from .properties import properties_of
 log = logging.getLogger("millrace.track")
 
 FONT, FONT_SIZE = "Serif", 10
+NO_CONFIDENCE = -0.1  # what nvdsmeta.h documents for trackers, such as IOU, that compute none
 _CAPS = Gst.Caps.from_string(nvcaps.nvmm_caps(("NV12", "RGBA", "I420", "BGRx", "BGRA")))
 
 
@@ -49,7 +52,11 @@ class NvTracker(NvFilter, Gst.Element):
         if transition == Gst.StateChange.READY_TO_PAUSED:
             self._tracker, self._past = IouTracker(), PastFrames()
             wanted = self.value("operate-on-class-ids")
-            self._classes = {int(p) for p in wanted.replace(":", ";").split(";") if p.strip()} if wanted else None
+            try:
+                self._classes = set(class_ids(self, "operate-on-class-ids", wanted, ":")) if wanted else None
+            except ConfigError as error:
+                post_error(self, error)
+                return Gst.StateChangeReturn.FAILURE
             library = self.value("ll-lib-file")
             if library and "iou" not in os.path.basename(library).lower():
                 log.info(
@@ -94,7 +101,7 @@ class NvTracker(NvFilter, Gst.Element):
         show = bool(self.value("display-tracking-id"))
         for item, track, box in zip(items, ids.tolist(), boxes.tolist(), strict=True):
             item.object_id = track
-            item.tracker_confidence = 1.0
+            item.tracker_confidence = NO_CONFIDENCE
             place = item.tracker_bbox_info.org_bbox_coords
             place.left, place.top, place.width, place.height = box
             rect = (box[0], box[1], box[2], box[3])

@@ -92,12 +92,12 @@ _SETTINGS: dict[str, _Setting] = {
         "BATCHED_PUSH_TIMEOUT", "batched_push_timeout", -1, _INT_MAX, "muxer", "batched-push-timeout"
     ),
     "/mux/max-latency": _Setting("MAX_LATENCY", "max_latency", 0, 2**32 - 1, "muxer", "max-latency"),
+    "/infer/set-interval": _Setting("INFER_INTERVAL", "interval", 0, _INT_MAX, "nvinfer", "interval"),
     "/osd/process-mode": _Setting("PROCESS_MODE", "process_mode", 0, 2, "nvdsosd", "process-mode"),
 }
 # requests of DeepStream for which there is nothing here that could be set while playing
 _UNKNOWN_HERE = {
     "/roi/update": ("ROI_UPDATE", "there is no nvdspreprocess"),
-    "/infer/set-interval": ("INFER_INTERVAL_UPDATE", "nvinfer reads its interval when the pipeline starts"),
     "/inferserver/set-interval": ("INFERSERVER_INTERVAL_UPDATE", "there is no nvinferserver"),
     "/nvtracker/config-path": ("NVTRACKER_CONFIG_UPDATE", "nvtracker reads its configuration when the pipeline starts"),
     "/conv/srccrop": ("SRC_CROP_UPDATE", "sources have no converter here"),
@@ -253,6 +253,10 @@ def _set(sources: Sources, setting: _Setting, request: dict[str, Any]) -> str:
     if not setting.least <= number <= setting.most:
         text = f"{word}_FAIL, {setting.field} is {number}; Range: {setting.least} - {setting.most}"
         raise RestError(text, HTTPStatus.BAD_REQUEST)
+    if setting.target == "nvinfer" and "stream_id" in fields:
+        stream = _number(fields, "stream_id", word)
+        if all(one.source_id != stream for one in sources.streams()):
+            raise RestError(f"{word}_FAIL, Unable to find stream id {stream}")
     setters: dict[str, Callable[[], None]] = {
         "source": lambda: sources.set_source(_number(fields, "stream_id", word), setting.name, number),
         "muxer": lambda: sources.set_muxer(setting.name, number),

@@ -60,7 +60,17 @@ def custom_function(
         return name
     where, key_where = config.source_of("custom-lib-path"), config.source_of(key)
     classes = [config.class_attrs(c).post_cluster_threshold or 0.0 for c in range(num_classes)]
-    task = Task(kind, path, name, network, num_classes, np.array(classes, np.float32), _tasks(labels, len(layers)))
+    task = Task(
+        kind,
+        path,
+        name,
+        network,
+        num_classes,
+        np.array(classes, np.float32),
+        _tasks(labels, len(layers)),
+        key,
+        "".join(f"{part}:" for part in key_where if part is not None) + " " if key_where[0] else "",
+    )
     if python.is_python(path):
         function = python.load(path, name, key, where, key_where)
         try:

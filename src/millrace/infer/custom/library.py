@@ -21,6 +21,7 @@ from ..parsers.results import (
     Layers,
     SegmentationMap,
 )
+from . import crash
 from .abi import ATTRIBUTE, INSTANCE, OBJECT, DetectionParams, LayerVector, Network, String, Vector
 from .objects import DescribedClassification, Sieve, stack_masks
 from .task import Task
@@ -63,15 +64,17 @@ class LibraryFunction:
     def __init__(self, library: ctypes.CDLL, task: Task) -> None:
         self._task, self._sieve, self._memory = task, Sieve(task), Memory(library)
         self.__name__ = task.title
-        self._function = library[task.function]
-        self._function.restype = ctypes.c_bool
+        function = library[task.function]
+        function.restype = ctypes.c_bool
         extra: dict[str, list[Any]] = {
             "detector": [_POINTER, _POINTER],
             "instance": [_POINTER, _POINTER],
             "classifier": [ctypes.c_float, _POINTER, _POINTER],
             "segmentation": [ctypes.c_float, ctypes.c_uint, _POINTER, _POINTER],
         }
-        self._function.argtypes = [_POINTER, _POINTER, *extra[task.kind]]
+        function.argtypes = [_POINTER, _POINTER, *extra[task.kind]]
+        self._function = crash.named(function, task.function, task.library)
+        crash.watch()
         self._network = Network.of(task.network)
         self._lock = threading.Lock()
         self._wide = False
@@ -98,7 +101,8 @@ class LibraryFunction:
                 self._wide = found is not None
         if found is None:
             shapes = ", ".join(f"{name} {array.shape} {array.dtype}" for name, array in layers.items())
-            raise ModelError(f"custom-lib-path: {self._task.title} returned false for the outputs {shapes}")
+            key = f"{self._task.where}{self._task.key}: " if self._task.key else ""
+            raise ModelError(f"{key}{self._task.title} returned false for the outputs {shapes}")
         return found
 
     def _run(self, layers: LayerVector, *arguments: Any) -> bool:

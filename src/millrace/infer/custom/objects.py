@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -77,15 +78,18 @@ class Sieve:
         self._task, self._said = task, False
 
     def __call__(self, found: Detections) -> Detections:
-        """``found`` without boxes that are not finite and classes from ``num-detected-classes`` up."""
+        """``found`` without what is not finite, of negative size, or of a class beyond ``num-detected-classes``."""
         good = np.isfinite(found.boxes).all(axis=1) & np.isfinite(found.scores)
         good &= (found.class_ids >= 0) & (found.class_ids < self._task.num_classes)
+        with np.errstate(invalid="ignore"):
+            good &= (found.boxes[:, 2:] >= found.boxes[:, :2]).all(axis=1)
         if good.all():
             return found
         if not self._said:
             self._said = True
             log.warning(
-                "%s: objects with a box that is no number or a class beyond num-detected-classes=%d are dropped",
+                "%s: objects with a box or confidence that is no number, a negative size, or a class beyond "
+                "num-detected-classes=%d are dropped",
                 self._task.title,
                 self._task.num_classes,
             )
@@ -150,7 +154,7 @@ def classification(value: Any, task: Task) -> Classification:
         ModelError: the value is something else.
     """
     if isinstance(value, Classification):
-        return value
+        return _with_probabilities(value)
     if value is None or isinstance(value, (str, bytes, Mapping)) or not isinstance(value, Iterable):
         raise ModelError(f"{_what(value)} was returned; return Classification or a list of ClassifierAttribute")
     found = []
@@ -158,11 +162,11 @@ def classification(value: Any, task: Task) -> Classification:
         if not isinstance(item, ClassifierAttribute):
             if not isinstance(item, Sequence) or len(item) not in (3, 4):
                 raise ModelError(f"{_what(item)} is no attribute; it is (task, class, probability)")
-            index, number = int(item[0]), int(item[1])
+            index, number = _whole(item[0], "task"), _whole(item[1], "class")
             label = str(item[3]) if len(item) == 4 else task.label(index, number)
             item = ClassifierAttribute(index, number, float(item[2]), label)
         found.append(item)
-    return Classification(found)
+    return _with_probabilities(Classification(found))
 
 
 def segmentation(value: Any) -> SegmentationMap:
@@ -177,16 +181,40 @@ def segmentation(value: Any) -> SegmentationMap:
     probabilities = None if isinstance(value, np.ndarray) else value.probabilities
     if class_map.ndim != 2:
         raise ModelError(f"a class map of shape {class_map.shape}; it is (height, width)")
+    if class_map.dtype.kind not in "iub" and not np.array_equal(class_map, np.trunc(class_map)):
+        raise ModelError(f"a class map of {class_map.dtype} with values that are no whole numbers; use argmax")
     if probabilities is not None:
         probabilities = np.ascontiguousarray(probabilities, np.float32)
     return SegmentationMap(np.ascontiguousarray(class_map, np.int32), probabilities)
 
 
+def _whole(value: Any, what: str) -> int:
+    if value != int(value):
+        raise ModelError(f"{value} is no {what}'s number")
+    return int(value)
+
+
+def _with_probabilities(found: Classification) -> Classification:
+    for one in found.attributes:
+        if not math.isfinite(one.probability):
+            raise ModelError(f"task {one.task_index}, class {one.class_index}: its probability is {one.probability}")
+    return found
+
+
 def _checked(found: Detections) -> Detections:
-    boxes = np.asarray(found.boxes, np.float32).reshape(-1, 4)
+    boxes, scores = np.asarray(found.boxes, np.float32), np.asarray(found.scores, np.float32)
+    ids = np.asarray(found.class_ids)
+    if not boxes.size:
+        boxes = boxes.reshape(0, 4)
     count = len(boxes)
-    scores = np.asarray(found.scores, np.float32).reshape(-1)
-    ids = np.asarray(found.class_ids).astype(np.int64).reshape(-1)
+    if boxes.ndim != 2 or boxes.shape[1] != 4:
+        raise ModelError(f"boxes of shape {boxes.shape} were returned; they are (N, 4): left, top, right, bottom")
+    for what, array in (("scores", scores), ("class_ids", ids)):
+        if array.ndim != 1:
+            raise ModelError(f"{what} of shape {array.shape} were returned; they are ({count},)")
+    if not np.array_equal(ids, np.trunc(ids)):
+        raise ModelError("class_ids with values that are no whole numbers were returned")
+    ids = ids.astype(np.int64)
     if len(scores) != count or len(ids) != count:
         raise ModelError(f"{count} boxes, {len(scores)} scores and {len(ids)} class numbers were returned")
     points = None if found.keypoints is None else np.asarray(found.keypoints, np.float32)

@@ -77,13 +77,15 @@ def _module(library: Path, where: Where) -> ModuleType:
             if error.name == library.name and not file.is_file():
                 raise ConfigError(f"custom-lib-path: no such file or Python module: {library}", *where) from None
             raise ConfigError(f"custom-lib-path: {explain(error, library)}", *where) from error
-        except Exception as error:  # whatever the user's file raises
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # whatever the user's file raises, sys.exit() too
             raise ConfigError(f"custom-lib-path: {explain(error, library)}", *where) from error
         finally:
             sys.path.remove(str(library.parent))
 
 
-def explain(error: Exception, library: Path) -> str:
+def explain(error: BaseException, library: Path) -> str:
     """An error of a user's file in one line: the file, the line and what happened."""
     file, line = str(library), None
     if isinstance(error, SyntaxError) and error.filename:
@@ -132,7 +134,9 @@ class PythonFunction:
             value = self._function(*arguments)
         except MillraceError:
             raise
-        except Exception as error:  # whatever the user's function raises
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # whatever the user's function raises, sys.exit() too
             raise ModelError(f"{self._task.function}: {explain(error, self._file())}") from error
         try:
             if self._task.kind == "classifier":

@@ -23,6 +23,8 @@ class Task:
         num_classes: ``num-detected-classes``.
         post_thresholds: (num_classes,) float32 post-cluster thresholds.
         labels: the label file's classes, a list for each task; classifiers only.
+        key: that names the function; empty where it is not known.
+        where: the configuration's file and line of ``key`` as they begin a message, or empty.
     """
 
     kind: Kind
@@ -32,6 +34,8 @@ class Task:
     num_classes: int = 0
     post_thresholds: FloatArray = field(default_factory=lambda: np.zeros(0, np.float32))
     labels: tuple[tuple[str, ...], ...] = ()
+    key: str = ""
+    where: str = ""
 
     @property
     def title(self) -> str:
