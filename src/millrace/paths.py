@@ -11,6 +11,8 @@ import os
 import re
 from pathlib import Path
 
+from .placeholders import write_placeholders
+
 # /opt/nvidia/deepstream/deepstream is a link to a versioned folder; documents and applications use both names
 _DEEPSTREAM = re.compile(r"^(file://)?(/opt/nvidia/deepstream/deepstream(?:-[0-9.]+)?)(?=/|$)")
 _REAL_ROOT = "/opt/nvidia/deepstream"
@@ -53,8 +55,9 @@ def map_path(path: str) -> str:
 
 
 def make_tree() -> Path:
-    """Make the folders applications expect below :func:`deepstream_root`; returns that folder."""
+    """Make the folders and files applications expect below :func:`deepstream_root`; returns that folder."""
     root = deepstream_root()
     for folder in _FOLDERS:
         (root / folder).mkdir(parents=True, exist_ok=True)
+    write_placeholders(root)
     return root

@@ -182,3 +182,66 @@ def test_a_module_for_gpus_says_what_to_use_instead(cli: Cli, tmp_path: Path) ->
 def test_a_script_can_pickle_its_own_classes(cli: Cli, tmp_path: Path) -> None:
     text = "import pickle\nclass A:\n    x = 1\nprint(pickle.loads(pickle.dumps(A())).x)\n"
     assert cli("run", script(tmp_path, text)).stdout == "1\n"
+
+
+@pytest.mark.skipif(REAL_DEEPSTREAM, reason="DeepStream is installed here, its own libraries are used")
+def test_libraries_that_applications_test_for_are_there_and_say_what_they_are(cli: Cli, tmp_path: Path) -> None:
+    text = """
+import ctypes, os
+root = '/opt/nvidia/deepstream/deepstream'
+for name in ('nvmultiobjecttracker', 'kafka_proto', 'amqp_proto', 'redis_proto', 'mqtt_proto', 'azure_proto'):
+    assert os.path.isfile(f'{root}/lib/libnvds_{name}.so'), name
+for name in ('IOU', 'NvDCF_perf', 'NvDCF_accuracy', 'NvSORT', 'NvDeepSORT'):
+    assert 'no effect' in open(f'{root}/samples/configs/deepstream-app/config_tracker_{name}.yml').read()
+for load in (ctypes.CDLL, ctypes.cdll.LoadLibrary):
+    try:
+        load(root + '/lib/libnvds_kafka_proto.so')
+    except OSError as error:
+        print(error)
+print(ctypes.CDLL(None).getpid() == os.getpid())
+"""
+    result = cli("run", script(tmp_path, text))
+    message, again, works = result.stdout.splitlines()
+    assert message == again and "/lib/libnvds_kafka_proto.so: " in message and "placeholder" in message
+    assert works == "True" and result.stderr == ""
+
+
+@pytest.mark.skipif(REAL_DEEPSTREAM, reason="DeepStream is installed here, its own paths are used")
+def test_opencv_finds_deepstreams_paths(cli: Cli, tmp_path: Path) -> None:
+    text = """
+import cv2, numpy
+root = '/opt/nvidia/deepstream/deepstream/samples/'
+print(cv2.imwrite(root + 'a.png', numpy.full((4, 6, 3), 9, numpy.uint8)), cv2.imread(root + 'a.png').shape)
+writer = cv2.VideoWriter(root + 'a.avi', cv2.VideoWriter_fourcc(*'MJPG'), 5.0, (64, 48))
+writer.write(numpy.zeros((48, 64, 3), numpy.uint8))
+writer.release()
+film = cv2.VideoCapture(root + 'a.avi')
+print(film.isOpened(), film.read()[1].shape, isinstance(film, cv2.VideoCapture), isinstance(writer, cv2.VideoCapture))
+class Mine(cv2.VideoCapture):
+    pass
+print(issubclass(Mine, cv2.VideoCapture), cv2.VideoWriter.fourcc(*'MJPG') == cv2.VideoWriter_fourcc(*'MJPG'))
+"""
+    result = cli("run", script(tmp_path, text))
+    assert result.stdout.splitlines() == ["True (4, 6, 3)", "True (48, 64, 3) True False", "True True"], result.stderr
+    assert (tmp_path / "home" / "deepstream" / "samples" / "a.png").is_file()
+    assert result.returncode == 0
+
+
+def test_adding_and_linking_elements_answers_true(cli: Cli, tmp_path: Path) -> None:
+    text = """
+import gi
+gi.require_version('Gst', '1.0')
+from gi.repository import Gst
+Gst.init(None)
+pipeline, inner = Gst.Pipeline(), Gst.Bin.new('inner')
+first, last = Gst.ElementFactory.make('fakesrc'), Gst.ElementFactory.make('fakesink')
+print(pipeline.add(first), pipeline.add(last, inner), inner.add(Gst.ElementFactory.make('queue')))
+print(Gst.Element.link_many(first, last), inner.remove(inner.children[0]))
+try:
+    pipeline.add(first)
+except Exception as error:
+    print(type(error).__name__)
+"""
+    result = cli("run", script(tmp_path, text))
+    assert result.stdout.splitlines()[:2] == ["True True True", "True True"], result.stderr
+    assert result.stdout.splitlines()[2:] == ["AddError"]

@@ -17,10 +17,9 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from tests.apps.conftest import MUX, NVMM, Probe, run, source, walk
-
 import pyds
 from millrace.errors import MediaError
+from tests.apps.conftest import MUX, NVMM, Probe, run, source, walk
 
 
 def expect(error: Any, text: str, call: Callable[..., Any], *given: Any) -> None:

@@ -42,6 +42,8 @@ def whole_fields() -> list[str]:
     for name, cls in api.NAMES.items():
         if not isinstance(cls, type) or not hasattr(cls, "cast") or cls.__module__.endswith(".preprocess"):
             continue
+        if name != cls.__name__:
+            continue  # an old name of another class
         for field in [f for f in dir(cls) if not f.startswith("_")]:
             made = cls()
             value = getattr(made, field)

@@ -91,3 +91,18 @@ def test_enums_behave_like_those_of_the_bindings() -> None:
     user = api.NvDsMetaType(api.nvds_get_user_meta_type("ACME.COUNT.META"))
     assert user == api.nvds_get_user_meta_type("ACME.COUNT.META") > api.NVDS_START_USER_META
     assert user != api.nvds_get_user_meta_type("ACME.OTHER.META")
+
+
+def test_names_of_earlier_versions_are_those_of_today() -> None:
+    old = {
+        "NvDsPastFrameObj": ("NvDsTargetMiscDataFrame", "frameNum tBbox confidence age cast"),
+        "NvDsPastFrameObjList": ("NvDsTargetMiscDataObject", "numObj uniqueId classId objLabel cast list"),
+        "NvDsPastFrameObjStream": (
+            "NvDsTargetMiscDataStream",
+            "streamID surfaceStreamID numAllocated numFilled cast list",
+        ),
+        "NvDsPastFrameObjBatch": ("NvDsTargetMiscDataBatch", "numAllocated numFilled cast list"),
+    }
+    for name, (today, members) in old.items():
+        assert getattr(api, name) is getattr(api, today)
+        assert [member for member in members.split() if not hasattr(getattr(api, name), member)] == []

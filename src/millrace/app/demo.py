@@ -8,6 +8,7 @@ from rich.console import Console
 
 from millrace.errors import MediaError
 from millrace.paths import cache_dir, make_tree
+from millrace.placeholders import write_placeholders
 
 
 def run_demo(out: Path, streams: int, seconds: float, tracker: bool) -> int:
@@ -42,6 +43,8 @@ def run_demo(out: Path, streams: int, seconds: float, tracker: bool) -> int:
 def install_samples(folder: Path | None = None) -> list[Path]:
     """Lay out DeepStream's ``samples`` (models, configs, streams) with Millrace's own models and films.
 
+    The files that applications merely test for go in too, see :mod:`millrace.placeholders`.
+
     Args:
         folder: DeepStream's folder, in which ``samples`` is made; by default the one that stands for it.
 
@@ -53,4 +56,4 @@ def install_samples(folder: Path | None = None) -> list[Path]:
     root = make_tree() if folder is None else folder
     console = Console(stderr=True, highlight=False)
     with console.status("making the samples (a minute or two the first time)"):
-        return install(root / "samples")
+        return [*write_placeholders(root), *install(root / "samples")]

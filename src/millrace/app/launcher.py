@@ -11,13 +11,14 @@ import re
 import sys
 import traceback
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import CodeType, ModuleType, TracebackType
 from typing import Any
 
 from millrace.app import nocuda
 from millrace.app.gst import register_elements
+from millrace.app.surroundings import mapped, surroundings
 from millrace.errors import MillraceError
 from millrace.paths import make_tree, map_path
 
@@ -44,19 +45,6 @@ _SETTERS = ("set_property", "set_properties")
 _PATH_FUNCTIONS = ("stat", "lstat", "access", "listdir", "scandir", "mkdir", "chdir")
 
 
-def _mapped(function: Callable[..., Any]) -> Callable[..., Any]:
-    """``function`` with its first argument, when that is a path, taken through :func:`map_path`."""
-
-    def call(*args: Any, **keywords: Any) -> Any:
-        if args and isinstance(args[0], (str, os.PathLike)):
-            name = os.fspath(args[0])
-            if isinstance(name, str) and name.startswith("/opt/nvidia/"):
-                args = (map_path(name), *args[1:])
-        return function(*args, **keywords)
-
-    return call
-
-
 @contextlib.contextmanager
 def mapped_files() -> Iterator[None]:
     """Within this context Python's own file functions find DeepStream's paths in Millrace's folder."""
@@ -64,7 +52,7 @@ def mapped_files() -> Iterator[None]:
     saved += [(os, name, getattr(os, name)) for name in _PATH_FUNCTIONS]
     try:
         for owner, name, function in saved:
-            setattr(owner, name, _mapped(function))
+            setattr(owner, name, mapped(function))
         yield
     finally:
         for owner, name, function in saved:
@@ -172,7 +160,7 @@ def run_script(script: str, arguments: Sequence[str]) -> int:
     sys.modules["__main__"] = module  # for good: threads, pickles and callbacks of the application look there
     sys.argv[:] = [script, *map(map_path, arguments)]
     sys.path.insert(0, str(Path(script).resolve().parent))
-    with mapped_files(), mapped_properties():
+    with mapped_files(), mapped_properties(), surroundings():
         try:
             exec(code, module.__dict__)
         except KeyboardInterrupt:

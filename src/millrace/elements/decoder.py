@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ..errors import MediaError
 from . import caps as nvcaps
+from . import latency
 from ._gst import Gst
 from .base import PACKAGES, NvBin, guarded
 from .damage import COUNTED, DamageWatch
@@ -84,6 +85,8 @@ class NvV4l2Decoder(NvBin, Gst.Bin):
         self.add_pad(sink)
         out = Gst.GhostPad.new_from_template("src", surfaces.get_static_pad("src"), self.get_pad_template("src"))
         self.add_pad(out)
+        latency.watch(self, sink)
+        latency.watch(self, out)
 
     def property_changed(self, name: str, value: object) -> None:
         """Frame skipping may change while playing."""

@@ -7,7 +7,7 @@ from typing import ClassVar
 from . import caps as nvcaps
 from ._gst import Gst, GstVideo
 from .base import NvBin
-from .properties import properties_of
+from .properties import base_properties, properties_of
 
 _SINK_CAPS = Gst.Caps.from_string(nvcaps.nvmm_caps(("NV12", "I420", "RGBA", "BGRx")))
 # preset-level (Jetson) and preset-id (P1..P7) in the words of x264 and x265
@@ -56,6 +56,8 @@ class _Encoder(NvBin):
         """Bitrate and forced key frames take effect at once, the rest at the start."""
         if name == "bitrate":
             self._encoder.set_property("bitrate", max(1, self.value("bitrate") // 1000))
+        elif name in base_properties("nvv4l2h264enc"):
+            self._encoder.set_property(name, value)
         elif name in ("force-idr", "force-intra") and value:
             event = GstVideo.video_event_new_upstream_force_key_unit(Gst.CLOCK_TIME_NONE, True, 0)
             self._filter.get_static_pad("src").send_event(event)

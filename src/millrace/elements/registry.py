@@ -14,6 +14,7 @@ def elements() -> dict[str, tuple[int, type]]:
     """Factory name -> (rank, class) of every element."""
     from .convert import NvVideoConvert
     from .decoder import NvV4l2Decoder
+    from .egltransform import NvEglTransform
     from .encoder import NvV4l2H264Enc, NvV4l2H265Enc
     from .infer import NvInfer
     from .logger import NvDsLogger
@@ -41,6 +42,7 @@ def elements() -> dict[str, tuple[int, type]]:
         "nvmultiurisrcbin": (int(Gst.Rank.NONE), NvMultiUriSrcBin),
         "nvv4l2h264enc": (int(Gst.Rank.NONE), NvV4l2H264Enc),
         "nvv4l2h265enc": (int(Gst.Rank.NONE), NvV4l2H265Enc),
+        "nvegltransform": (int(Gst.Rank.NONE), NvEglTransform),
         "nveglglessink": (int(Gst.Rank.NONE), NvEglGlesSink),
         "nv3dsink": (int(Gst.Rank.NONE), Nv3dSink),
     }

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import logging
 import os
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from . import caps as nvcaps
-from ._gst import Gst
+from ._gst import GObject, Gst
 from .base import NvBin
-from .properties import properties_of
+from .properties import base_properties, properties_of
 
 log = logging.getLogger("millrace.elements")
 
 _CAPS = Gst.Caps.from_string(f"{nvcaps.nvmm_caps()}; {nvcaps.system_caps()}")
-_FORWARDED = ("sync", "async", "qos", "max-lateness")
+_FORWARDED = base_properties("nveglglessink")
+_READ_ONLY = ("last-sample", "stats")
 # environment variable that names a display -> sinks for it, the best first
 _WINDOW_SINKS = {
     "WAYLAND_DISPLAY": ("waylandsink", "glimagesink"),
@@ -41,7 +42,8 @@ class _DisplaySink(NvBin):
             raw.link(fit)
             fit.link(self._sink)
         for name in _FORWARDED:
-            self._sink.set_property(name, self.value(name))
+            if name not in _READ_ONLY:
+                self.property_changed(name, self.value(name))
         self.add_pad(
             Gst.GhostPad.new_from_template("sink", convert.get_static_pad("sink"), self.get_pad_template("sink"))
         )
@@ -66,9 +68,16 @@ class _DisplaySink(NvBin):
         return self.make("fakesink")
 
     def property_changed(self, name: str, value: object) -> None:
-        """Clock and QoS settings are the inner sink's."""
-        if name in _FORWARDED:
+        """What GStreamer's sinks know is the inner sink's; not every one knows all."""
+        if name in _FORWARDED and self._sink.find_property(name) is not None:
             self._sink.set_property(name, value)
+
+    def do_get_property(self, pspec: GObject.ParamSpec) -> Any:
+        """The last sample and the statistics are the inner sink's."""
+        if pspec.name not in _READ_ONLY:
+            return super().do_get_property(pspec)
+        known = self._sink.find_property(pspec.name) is not None
+        return self._sink.get_property(pspec.name) if known else None
 
     def do_change_state(self, transition: Gst.StateChange) -> Gst.StateChangeReturn:
         """Say once that nothing will be seen."""

@@ -23,6 +23,7 @@ from .convert import INTERPOLATION_NAMES
 from .handle import batch_of, new_handle
 from .muxinput import GIVES_PADS_AWAY, Input, fit
 from .properties import properties_of
+from .refusal import why_refused
 from .rtpend import unwatch, watch_jitter_buffers
 
 
@@ -318,7 +319,7 @@ class NvStreamMux(NvElement, Gst.Element):
             if stopped and not self._flushing and turn.holds == self._batcher.holds:
                 self._flow = flow
         if self._flow not in (_native.FLOW_EOS, _native.FLOW_ERROR):
-            post_error(self, f"{self.get_name()}: downstream refused a batch (flow {self._flow})")
+            post_error(self, f"{self.get_name()}: downstream refused a batch: {why_refused(self, self._flow)}")
         self._batcher.stop()
 
     def _give(self, turn: Round) -> int:

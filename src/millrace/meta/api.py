@@ -52,6 +52,7 @@ def _collect() -> dict[str, Any]:
                 names[name] = value
     names.update(enums.EXPORTED)
     names["alloc_char_buffer"] = strings.alloc_buffer
+    names.update(tracker.OLD_NAMES)
     return names
 
 

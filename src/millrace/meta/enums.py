@@ -91,6 +91,7 @@ class NvOSD_Mode(PydsEnum):
     MODE_CPU = 0
     MODE_GPU = 1
     MODE_NONE = 2
+    MODE_HW = 2  # its name up to DeepStream 6.1
 
 
 class NvOSD_Arrow_Head_Direction(PydsEnum):
@@ -244,5 +245,5 @@ ENUMS: tuple[Any, ...] = (
     NvBufSurfaceColorFormat,
 )
 
-#: Every member by its name, for the module-level names that pyds exports.
-EXPORTED: dict[str, Any] = {member.name: member for enum in ENUMS for member in enum}
+#: Every member by its name, older names too, for the module-level names that pyds exports.
+EXPORTED: dict[str, Any] = {name: member for enum in ENUMS for name, member in enum.__members__.items()}

@@ -18,6 +18,7 @@ from .enums import NvDsMetaType
 from .fields import Castable, Struct
 from .frame import NvDsBatchMeta, NvDsFrameMeta
 from .functions import _need
+from .latency import FRAMES, components_of, is_on
 from .objects import NvDsObjectMeta
 from .strings import CAN_PROBE, _memory
 from .tensor import attach_user_meta
@@ -80,8 +81,7 @@ def _surface(gst_buffer: Any, batch_id: int, name: str) -> tuple[Batch, Any]:
         raise MediaError(f"{name}(): this buffer has no NVMM pictures; call it downstream of nvstreammux")
     if not 0 <= batch_id < len(batch.surfaces):
         raise MediaError(
-            f"{name}(): there is no picture {batch_id}, the buffer has {len(batch.surfaces)}; "
-            "pass frame_meta.batch_id"
+            f"{name}(): there is no picture {batch_id}, the buffer has {len(batch.surfaces)}; pass frame_meta.batch_id"
         )
     return batch, batch.surfaces[batch_id]
 
@@ -130,10 +130,12 @@ def get_nvds_buf_surface_gpu(gst_buffer: int, batchID: int) -> Any:
 def nvds_measure_buffer_latency(gst_buffer: int) -> int:
     """Print each frame's latency in ms, when ``NVDS_ENABLE_LATENCY_MEASUREMENT`` is set.
 
+    When ``NVDS_ENABLE_COMPONENT_LATENCY_MEASUREMENT`` is set too, a line for each component on the way comes before.
+
     Returns:
         The number of frames in the batch; 0 when the variable is not set.
     """
-    if os.environ.get("NVDS_ENABLE_LATENCY_MEASUREMENT", "0") in ("", "0"):
+    if not is_on(FRAMES):
         return 0
     meta = gst_buffer_get_nvds_batch_meta(gst_buffer)
     if meta is None:
@@ -143,6 +145,9 @@ def nvds_measure_buffer_latency(gst_buffer: int) -> int:
     now = time.time_ns()
     if frames:
         print(f"************BATCH-NUM = {frames[0].frame_num}**************")
+    for component in components_of(meta):
+        if component.left:  # the one that the buffer is in has not done with it
+            print(component.line())
     for frame in frames:
         latency = max(now - frame.ntp_timestamp, 0) / 1e6
         where = f"Source id = {frame.source_id} Frame_num = {frame.frame_num}"

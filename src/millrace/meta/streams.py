@@ -12,6 +12,7 @@ from .strings import CAN_PROBE, _memory
 #: GST_NVEVENT_INFER_INTERVAL_UPDATE in DeepStream's numbering of custom events.
 _INTERVAL_UPDATE = 407
 
+_EVENT_TYPE_OFFSET = 64  # of GstEvent.type, behind the GstMiniObject
 _TYPE_NODE_BYTES = 64
 _LARGEST_FUNDAMENTAL = 255 << 2  # types up to this number are no addresses
 
@@ -72,6 +73,26 @@ def gst_element_send_nvevent_new_stream_reset(gst_element: int, source_id: int) 
     name = "gst_element_send_nvevent_new_stream_reset"
     source = whole(source_id, f"{name}(): source_id", UINT)
     return _send(_address(gst_element, name), events.STREAM_RESET, f"nv-stream-reset, source-id=(uint){source}")
+
+
+def gst_nvevent_new_stream_reset(source_id: int) -> Any:
+    """The event of :func:`gst_element_send_nvevent_new_stream_reset`, for ``element.send_event()`` (pyds 1.1.3).
+
+    Args:
+        source_id: the muxer's pad index of the source.
+
+    Returns:
+        A ``Gst.Event``.
+    """
+    from ..elements import events
+    from ..elements._gst import Gst
+
+    source = whole(source_id, "gst_nvevent_new_stream_reset(): source_id", UINT)
+    structure = Gst.Structure.new_from_string(f"nv-stream-reset, source-id=(uint){source}")
+    event = Gst.Event.new_custom(Gst.EventType.CUSTOM_DOWNSTREAM, structure)
+    # PyGObject makes events of GStreamer's own types only, and DeepStream's number is none of those
+    c_int.from_address(hash(event) + _EVENT_TYPE_OFFSET).value = events.STREAM_RESET
+    return event
 
 
 def gst_element_send_nvevent_interval_update(gst_element: int, stream_id: str, interval: int) -> bool:

@@ -116,3 +116,12 @@ class NvDsObjReid(Struct):
 
         vector = self._vector
         return numpy.zeros(0, numpy.float32) if vector is None else vector[: self.featureSize].copy()
+
+
+#: What pyds 1.1.0 to 1.1.8 (DeepStream 6.0 to 6.3) called these classes; their fields had the same names.
+OLD_NAMES: dict[str, type[Any]] = {
+    "NvDsPastFrameObj": NvDsTargetMiscDataFrame,
+    "NvDsPastFrameObjList": NvDsTargetMiscDataObject,
+    "NvDsPastFrameObjStream": NvDsTargetMiscDataStream,
+    "NvDsPastFrameObjBatch": NvDsTargetMiscDataBatch,
+}
