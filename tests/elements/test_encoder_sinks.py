@@ -176,8 +176,8 @@ def test_a_display_that_cannot_be_opened_is_as_none(sink: str, monkeypatch: pyte
 @pytest.mark.skipif(Gst.ElementFactory.find("ximagesink") is None, reason="gstreamer1.0-x is not installed")
 def test_a_window_shows_the_picture(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     screen = tmp_path / "Xvfb_screen0"
-    server = subprocess.Popen(["Xvfb", "-noreset", "-displayfd", "1", "-screen", "0", "320x240x24", "-fbdir", str(tmp_path)],
-                              stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)  # fmt: skip
+    command = ["Xvfb", "-noreset", "-displayfd", "1", "-screen", "0", "320x240x24", "-fbdir", str(tmp_path)]
+    server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     try:
         assert server.stdout is not None
         monkeypatch.setenv("DISPLAY", f":{server.stdout.readline().strip()}")
