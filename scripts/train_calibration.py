@@ -23,11 +23,11 @@ FRAMES = "[property]\nonnx-file={}\nnet-scale-factor=0.0039215697906911373\nmode
 CROPS = "[property]\nonnx-file={}\nnet-scale-factor=1\nmodel-color-format=1\nnetwork-type=1\n"
 CAFFE = CROPS + "offsets=103.939;116.779;123.68\n"
 CACHES = {
-    "Primary_Detector": (FRAMES, "cal_trt.txt"),
+    "Primary_Detector": (FRAMES, "cal_trt.bin"),
     "tao_pretrained_models/peopleNet": (FRAMES, "resnet34_peoplenet_int8.txt"),
-    "Secondary_VehicleMake": (CROPS, "cal_trt.txt"),
-    "Secondary_VehicleTypes": (CROPS, "cal_trt.txt"),
-    "Secondary_VehicleAttributes": (CAFFE, "cal_trt.txt"),
+    "Secondary_VehicleMake": (CROPS, "cal_trt.bin"),
+    "Secondary_VehicleTypes": (CROPS, "cal_trt.bin"),
+    "Secondary_VehicleAttributes": (CAFFE, "cal_trt.bin"),
 }
 
 

@@ -278,7 +278,7 @@ def test_the_sample_classifiers_answer_the_same_in_int8() -> None:
     for config in sorted((folder / "configs" / "deepstream-app").glob("config_infer_secondary_*.txt")):
         exact = load_infer_config(config)
         assert exact.onnx_file is not None
-        table = exact.onnx_file.parent / "cal_trt.txt"
+        table = exact.onnx_file.parent / "cal_trt.bin"
         answers = []
         for precision in (exact, exact.with_overrides({"network_mode": 1, "int8_calib_file": table})):
             context = InferContext(precision, batch_size=1, cache=False)

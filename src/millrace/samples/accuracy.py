@@ -161,7 +161,7 @@ def run_pipeline(clip: Path, truth: list[list[Thing]], size: tuple[int, int], in
     with tempfile.TemporaryDirectory() as scratch:
         changes = {"pre-cluster-threshold": str(FLOOR), "topk": "200", "batch-size": "1"}
         if int8:
-            cache = FOLDER / "models" / "Primary_Detector" / "cal_trt.txt"
+            cache = FOLDER / "models" / "Primary_Detector" / "cal_trt.bin"
             changes |= {"network-mode": "1", "int8-calib-file": str(cache)}
         chain = [_adapted(Path(scratch), "config_infer_primary.txt", changes)]
         for name in dict.fromkeys(task.config for task in TASKS):

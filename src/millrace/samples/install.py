@@ -32,8 +32,6 @@ RAW = {
     "sample_1080p.h264": "sample_1080p_h264.mp4",
     "sample_qHD.h264": "sample_qHD.mp4",
 }
-# Calibration caches travel as text under a name of their own and are installed under DeepStream's.
-_RENAMED = {"cal_trt.txt": "cal_trt.bin"}
 
 
 def install_models(samples: Path) -> list[Path]:
@@ -44,10 +42,9 @@ def install_models(samples: Path) -> list[Path]:
     done = []
     for part in ("models", "configs"):
         for source in sorted((_HERE / part).rglob("*")):
-            if not source.is_file() or source.suffix not in (".onnx", ".txt", ".yml"):
+            if not source.is_file() or source.suffix not in (".onnx", ".txt", ".yml", ".bin"):
                 continue
             target = samples / part / source.relative_to(_HERE / part)
-            target = target.with_name(_RENAMED.get(target.name, target.name))
             try:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(source, target)
