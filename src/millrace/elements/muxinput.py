@@ -16,7 +16,8 @@ GIVES_PADS_AWAY = any(
 )
 
 
-LATE_NS = 1_000_000_000  # with sync-inputs, sources less apart than this are waited for, not shifted
+LATE_NS = 200_000_000  # a source that is further behind than this counts from now on
+SYNC_LATE_NS = 1_000_000_000  # with sync-inputs, sources less apart than this are waited for
 
 
 @dataclass
@@ -25,7 +26,7 @@ class Input:
 
     Attributes:
         begins: whether the next frame is the first one of a stream.
-        offset: nanoseconds that the stream's running time is shifted by.
+        offset: nanoseconds that the source's running time is shifted by.
     """
 
     index: int
@@ -37,21 +38,28 @@ class Input:
     begins: bool = True
     offset: int = 0
 
-    def shifted(self, running_time: int, output: int, sync: bool) -> int:
+    def output_time(self, running_time: int, output: int) -> int:
         """The running time of a frame in the muxer's output.
 
-        A stream that begins while the others play, as a file that was added, counts from now on: else all would run
-        through what it is behind, and the output would stand still.
+        A source that is behind the others, as a file that was added while they played, counts from now on: else time
+        would stand still until it has caught up, while all sources run ahead at full speed.
 
         Args:
             running_time: of the frame, in nanoseconds.
             output: time of the last batch, -1 before the first.
-            sync: whether frames of one time are to meet in a batch.
         """
+        if running_time >= output:
+            self.offset = 0  # a live source that was late and no longer is
+        elif running_time + self.offset < output - LATE_NS:
+            self.offset = output - running_time
+        return running_time + self.offset
+
+    def synchronised_time(self, running_time: int, output: int) -> int:
+        """The same with sync-inputs, where times say which frames belong together: only a whole stream is shifted."""
         if self.begins:
             self.begins = False
             behind = output - running_time
-            self.offset = behind if behind > (LATE_NS if sync else 0) else 0
+            self.offset = behind if behind > SYNC_LATE_NS else 0
         return running_time + self.offset
 
 

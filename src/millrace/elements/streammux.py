@@ -276,10 +276,12 @@ class NvStreamMux(NvElement, Gst.Element):
             running = source.segment.to_running_time(Gst.Format.TIME, fields.pts)
             if running == _native.CLOCK_TIME_NONE:
                 running = 0
+            if self._batcher.sync:
+                running = source.synchronised_time(running, self._last_pts)
             frame = Frame(
                 surface=self._scale(surface),
                 pts=fields.pts,
-                running_time=source.shifted(running, self._last_pts, self._batcher.sync),
+                running_time=running,
                 duration=fields.duration,
                 ntp=time.time_ns() if self.value("attach-sys-ts") else _native.camera_time(address),
                 source_size=size,
@@ -354,8 +356,9 @@ class NvStreamMux(NvElement, Gst.Element):
             item.pipeline_width, item.pipeline_height = frame.surface.width, frame.surface.height
             nvds_add_frame_meta_to_batch(meta, item)
             surfaces.append(frame.surface)
-        pts = max(self._last_pts, min(frame.running_time for _, frame in frames))
-        self._last_pts = pts
+        own, last = {} if self._batcher.sync else self._inputs, self._last_pts
+        times = [own[n].output_time(f.running_time, last) if n in own else f.running_time for n, f in frames]
+        pts = self._last_pts = max(last, min(times))
         return int(_native.pad_push(hash(self.srcpad), new_handle(Batch(surfaces, meta), pts, frames[0][1].duration)))
 
     def _announce(self, frames: list[tuple[int, Frame]]) -> None:
