@@ -122,7 +122,9 @@ def test_broken_models_print_nothing_else(make_model: Callable[..., Path], tmp_p
         [sys.executable, "-c", script, *names, "a.xml", "b.xml", "c.xml"],
         cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(SRC)}, capture_output=True, text=True, timeout=120,
     )  # fmt: skip
-    assert (done.stderr, done.returncode) == ("", 0)
+    # TBB's own word about a machine without /sys, such as a chroot, is none about the model
+    printed = [line for line in done.stderr.splitlines() if not line.startswith("hwloc/")]
+    assert (printed, done.returncode) == ([], 0)
     lines = done.stdout.splitlines()
     assert len(lines) == len(names) + 3 and all(line.startswith("ModelError c.txt:2: ") for line in lines)
     assert lines[-3].endswith("a.xml: it is not an OpenVINO model: its XML is of another kind")
