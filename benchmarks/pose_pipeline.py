@@ -38,6 +38,7 @@ symmetric-padding=1
 batch-size={batch}
 network-mode={mode}
 network-type=3
+output-instance-mask=1
 parse-bbox-instance-mask-func-name=NvDsInferParseYoloPose
 num-detected-classes=1
 cluster-mode=4
