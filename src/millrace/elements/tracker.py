@@ -21,7 +21,7 @@ from .properties import properties_of
 log = logging.getLogger("millrace.track")
 
 FONT, FONT_SIZE = "Serif", 10
-NO_CONFIDENCE = -0.1  # what nvdsmeta.h documents for trackers, such as IOU, that compute none
+CONFIDENCE = 1.0  # of a track that a box was found for; overlap has no measure of its own
 _CAPS = Gst.Caps.from_string(nvcaps.nvmm_caps(("NV12", "RGBA", "I420", "BGRx", "BGRA")))
 
 
@@ -101,7 +101,7 @@ class NvTracker(NvFilter, Gst.Element):
         show = bool(self.value("display-tracking-id"))
         for item, track, box in zip(items, ids.tolist(), boxes.tolist(), strict=True):
             item.object_id = track
-            item.tracker_confidence = NO_CONFIDENCE
+            item.tracker_confidence = CONFIDENCE
             place = item.tracker_bbox_info.org_bbox_coords
             place.left, place.top, place.width, place.height = box
             rect = (box[0], box[1], box[2], box[3])
